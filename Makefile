@@ -1,0 +1,52 @@
+# Two commands are enough: `make demo` and `make test`. `make help` lists the others.
+
+# One configuration for everything, so that tests, demo and benchmarks share their products.
+CONFIG := -c release -Xswiftc -enable-testing
+BIN := .build/release
+
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+MINUTES ?= 10
+SEED ?=
+TEST_SECONDS ?= 900
+BENCH_SECONDS ?= 300
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint format bench sim soak clean
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## installs the system packages that are missing (apt), or says which
+	@scripts/setup
+
+build: setup ## builds everything, tests and benchmarks too
+	swift build $(CONFIG) --build-tests
+
+demo: setup ## three nodes lose their leader and no write; DEMO_ARGS="--nodes 5 --groups 64"
+	swift build $(CONFIG) --product kraft-node
+	@$(BIN)/kraft-node demo $(DEMO_ARGS)
+
+test: setup lint build ## lint, all tests, the quick benchmark; ends within bounded time
+	@scripts/test $(BIN) $(TEST_SECONDS) $(BENCH_SECONDS) $(CONFIG)
+
+lint: ## checks format, direction of imports, purity of the values
+	@scripts/lint --self-test
+	@scripts/lint
+
+format: ## formats the Swift sources in place
+	@swift format -i --parallel --recursive Package.swift Sources Tests Benchmarks
+
+bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 16"
+	swift build $(CONFIG) --product kraft-bench
+	@$(BIN)/kraft-bench $(BENCH_ARGS)
+
+sim: build ## replays one seed of the simulator: SEED=…
+	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }
+	KRAFT_SIM_SEED=$(SEED) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+
+soak: build ## new seeds of the simulator for MINUTES=10
+	KRAFT_SOAK_MINUTES=$(MINUTES) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+
+clean: ## removes what was built
+	rm -rf .build
