@@ -1,0 +1,114 @@
+/// Where an entry stands: enough to identify it and all before it (Log Matching, section 3.5).
+public struct EntryPosition: Hashable, Sendable {
+    public var index: LogIndex
+    public var term: Term
+
+    @inlinable public init(index: LogIndex, term: Term) {
+        self.index = index
+        self.term = term
+    }
+    /// Before the first entry of every log.
+    @inlinable public static var start: EntryPosition { .init(index: .zero, term: .zero) }
+
+    /// Whether a log that ends here is at least as up-to-date as one that ends at `other`
+    /// (section 3.6.1): the later term wins, then the longer log.
+    @inlinable public func isUpToDate(with other: EntryPosition) -> Bool {
+        term != other.term ? term > other.term : index >= other.index
+    }
+}
+
+/// The shape of a group's log without its bytes: which indexes there are, and their terms.
+///
+/// Terms come in long runs, so this is a few words a group, whatever the log's length.
+public struct LogTerms: Sendable {
+    struct Run {
+        var first: LogIndex
+        var term: Term
+    }
+
+    /// Ascending in index and in term.
+    private var runs: [Run] = []
+    /// The entry before the first that the log holds.
+    public let base: EntryPosition
+    public private(set) var lastIndex: LogIndex
+
+    public init(base: EntryPosition = .start) {
+        self.base = base
+        lastIndex = base.index
+    }
+
+    @inlinable public var firstIndex: LogIndex { base.index.next }
+
+    public var last: EntryPosition {
+        guard let run = runs.last else { return base }
+        return EntryPosition(index: lastIndex, term: run.term)
+    }
+
+    /// The term of an entry; nil outside `base ... last`.
+    public func term(at index: LogIndex) -> Term? {
+        guard index <= lastIndex, index >= base.index else { return nil }
+        var position = runs.count
+        while position > 0 {
+            position -= 1
+            if runs[position].first <= index { return runs[position].term }
+        }
+        return base.term
+    }
+
+    /// Adds `count` entries of one term behind the last.
+    public mutating func append(count: Int, term: Term) {
+        precondition(count > 0, "an empty run")
+        if let run = runs.last {
+            precondition(run.term <= term, "terms fall within a log")
+            if run.term < term { runs.append(Run(first: lastIndex.next, term: term)) }
+        } else {
+            precondition(base.term <= term, "terms fall within a log")
+            runs.append(Run(first: lastIndex.next, term: term))
+        }
+        lastIndex = lastIndex + count
+    }
+
+    /// Drops the entries from `index` on.
+    public mutating func truncate(from index: LogIndex) {
+        precondition(index > base.index && index <= lastIndex, "truncates what isn't there")
+        while let run = runs.last, run.first >= index { runs.removeLast() }
+        lastIndex = index.previous
+    }
+
+    /// How many of `count` entries of `term` behind `previous` the log holds already.
+    func matching(after previous: LogIndex, count: Int, term: Term) -> Int {
+        guard previous < lastIndex, count > 0 else { return 0 }
+        guard self.term(at: previous.next) == term else { return 0 }
+        let end = min(lastIndex, previous + count)
+        return min(lastIndex(of: term), end) - previous
+    }
+
+    /// The last entry of a term that the log holds.
+    private func lastIndex(of term: Term) -> LogIndex {
+        for (position, run) in runs.enumerated() where run.term > term {
+            return runs[position].first.previous
+        }
+        return lastIndex
+    }
+
+    /// The last entry of the run that `index` lies in; `index` must be held.
+    public func endOfRun(at index: LogIndex) -> LogIndex {
+        var end = lastIndex
+        for run in runs.reversed() {
+            if run.first <= index { return end }
+            end = run.first.previous
+        }
+        return end
+    }
+
+    /// The last position not beyond `index` whose term isn't beyond `term`: where a leader and a
+    /// follower that disagree at `index` may still agree. One step skips a whole term.
+    func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition {
+        var index = min(index, lastIndex)
+        for run in runs.reversed() where run.first <= index {
+            if run.term <= term { return EntryPosition(index: index, term: run.term) }
+            index = run.first.previous
+        }
+        return index <= base.index ? base : EntryPosition(index: index, term: base.term)
+    }
+}

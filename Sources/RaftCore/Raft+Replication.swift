@@ -1,0 +1,265 @@
+/// Log replication and commitment (sections 3.5, 3.6, 10.2.1).
+extension Raft {
+    // MARK: Leader
+
+    /// Takes `count` new entries into the leader's log; nil if this replica may not propose.
+    /// Returns the first one's index. The owner writes their bytes; `flush` sends them.
+    public mutating func propose(count: Int) -> LogIndex? {
+        guard role == .leader, !isTransferring, count > 0 else { return nil }
+        let first = log.lastIndex.next
+        log.append(count: count, term: term)
+        return first
+    }
+
+    /// Entries up to `index` of this very log are durable on this node's disk.
+    ///
+    /// The owner leaves out what a later truncation has overtaken, although index and term may be
+    /// the same again.
+    public mutating func persisted(
+        upTo index: LogIndex, now: Instant, effects: inout RaftEffects
+    ) {
+        precondition(index <= log.lastIndex, "durable beyond the log")
+        guard index > durableIndex else { return }
+        durableIndex = index
+        if role == .leader {
+            progress[selfPosition].match = index
+            advanceCommit(now: now, effects: &effects)
+        } else {
+            acknowledge(&effects)
+        }
+    }
+
+    mutating func onAppendReply(
+        from position: Int, _ m: Message.AppendReply, now: Instant, effects: inout RaftEffects
+    ) {
+        if m.term > term {
+            becomeFollower(m.term, leader: .none, now: now, effects: &effects)
+            return
+        }
+        guard m.term == term, role == .leader, position != selfPosition else { return }
+        if m.isRejected {
+            let isStale = progress[position].state == .replicate
+                ? m.index <= progress[position].match
+                : m.index != progress[position].next.previous
+            if isStale { return }
+            let agreed = log.lastPosition(notBeyond: m.hint.index, term: m.hint.term)
+            progress[position].next = max(progress[position].match, agreed.index).next
+            progress[position].state = .probe
+            progress[position].isProbeInFlight = false
+            return
+        }
+        guard m.index <= log.lastIndex else { return }
+        progress[position].isProbeInFlight = false
+        if progress[position].state == .probe { progress[position].state = .replicate }
+        if m.index > progress[position].match {
+            progress[position].match = m.index
+            progress[position].next = max(progress[position].next, m.index.next)
+            retryDeadline = .never
+            advanceCommit(now: now, effects: &effects)
+            sendTransfer(&effects)
+        } else if progress[position].next <= m.index {
+            progress[position].next = m.index.next
+        }
+    }
+
+    /// Commits what a majority holds durably, if it is of this term (section 3.6.2).
+    private mutating func advanceCommit(now: Instant, effects: inout RaftEffects) {
+        let progress = progress
+        let majority = LogIndex(membership.quorumValue { progress[$0].match.rawValue })
+        guard majority > commitIndex, majority >= termStartIndex else { return }
+        commitIndex = majority
+        effects.isCommitAdvanced = true
+    }
+
+    /// The entries that may go to a member now: from `first` on, at most `most`, all of one term.
+    /// Nil when nothing may: no connection, still probing, window full, all sent.
+    public func wantedEntries(by position: Int) -> (first: LogIndex, most: Int)? {
+        guard role == .leader, position != selfPosition else { return nil }
+        let next = progress[position].next
+        guard progress[position].state == .replicate, next <= log.lastIndex else { return nil }
+        let window = options.appendWindowEntries - (next.previous - progress[position].match)
+        guard window > 0 else { return nil }
+        return (next, min(window, log.endOfRun(at: next) - next + 1))
+    }
+
+    /// Sends the first `count` of the wanted entries.
+    public mutating func sendEntries(
+        to position: Int, count: Int, effects: inout RaftEffects
+    ) {
+        guard let wanted = wantedEntries(by: position), (1...wanted.most).contains(count) else {
+            preconditionFailure("sends entries that aren't wanted")
+        }
+        sendAppend(to: position, count: count, effects: &effects)
+    }
+
+    /// Sends what else is due: probes, the commit index to those that no entry has told it, and
+    /// the heartbeat that confirms waiting reads; then sets the timers.
+    ///
+    /// Called once a turn, after everything that happened in it and after `sendEntries`.
+    public mutating func flush(now: Instant, effects: inout RaftEffects) {
+        guard role == .leader else { return }
+        var isCommitUntold = false
+        var isAnswerAwaited = false
+        for position in membership.members.indices where position != selfPosition {
+            switch progress[position].state {
+            case .unreachable: continue
+            case .probe:
+                if !progress[position].isProbeInFlight {
+                    progress[position].isProbeInFlight = true
+                    sendAppend(to: position, count: 0, effects: &effects)
+                }
+                isAnswerAwaited = true
+            case .replicate:
+                if progress[position].match < log.lastIndex { isAnswerAwaited = true }
+            }
+            let told = min(commitIndex, progress[position].match)
+            guard progress[position].toldCommit < told else { continue }
+            if now >= commitDeadline {
+                sendAppend(to: position, count: 0, effects: &effects)
+            } else {
+                isCommitUntold = true
+            }
+        }
+        sendReadHeartbeat(&effects)
+        if isReadRoundInFlight { isAnswerAwaited = true }
+        if !isCommitUntold {
+            commitDeadline = .never
+        } else if commitDeadline == .never || now >= commitDeadline {
+            commitDeadline = now + options.commitDelay
+        }
+        if !isAnswerAwaited {
+            retryDeadline = .never
+        } else if retryDeadline == .never {
+            retryDeadline = now + options.electionTimeout
+        }
+    }
+
+    private mutating func sendAppend(
+        to position: Int, count: Int, effects: inout RaftEffects
+    ) {
+        let previous = progress[position].next.previous
+        guard let previousTerm = log.term(at: previous) else {
+            preconditionFailure("needs entry \(previous), which the log no longer holds")
+        }
+        let entriesTerm = count == 0 ? term : log.term(at: previous.next) ?? term
+        let append = Message.Append(
+            term: term, previous: EntryPosition(index: previous, term: previousTerm),
+            entriesTerm: entriesTerm, count: count, commit: commitIndex)
+        effects.messages.append((membership.members[position], .append(append)))
+        progress[position].next = previous.next + count
+        progress[position].toldCommit = min(commitIndex, previous + count)
+    }
+
+    /// An answer is overdue: start over where each silent follower is known to stand.
+    mutating func retry(now: Instant) {
+        retryDeadline = .never
+        for position in progress.indices where position != selfPosition {
+            let isSilent =
+                progress[position].state == .probe || progress[position].match < log.lastIndex
+            if progress[position].state != .unreachable, isSilent { reprobe(position) }
+        }
+        repeatReadRound()
+    }
+
+    mutating func reprobe(_ position: Int) {
+        progress[position].state = .probe
+        progress[position].isProbeInFlight = false
+        progress[position].next = progress[position].match.next
+        progress[position].toldCommit = .zero
+    }
+
+    // MARK: The owner's word on connections
+
+    /// A new connection to the member's node: what was in flight on the old one is lost, and it
+    /// must be told anew who leads.
+    public mutating func peerConnected(_ peer: NodeID) {
+        guard role == .leader, let position = membership.position(of: peer),
+            position != selfPosition
+        else { return }
+        reprobe(position)
+        repeatReadRound()
+    }
+
+    public mutating func peerDisconnected(_ peer: NodeID) {
+        guard role == .leader, let position = membership.position(of: peer),
+            position != selfPosition
+        else { return }
+        reprobe(position)
+        progress[position].state = .unreachable
+    }
+
+    // MARK: Follower
+
+    mutating func onAppend(
+        from sender: NodeID, _ m: Message.Append, now: Instant, effects: inout RaftEffects
+    ) {
+        guard m.term >= term else {
+            // A leader of the past learns it from this.
+            reject(m, to: sender, effects: &effects)
+            return
+        }
+        follow(sender, term: m.term, now: now, effects: &effects)
+        let lastNew = m.previous.index + m.count
+        guard m.previous.index >= commitIndex || log.term(at: m.previous.index) != nil else {
+            return
+        }
+        guard log.term(at: m.previous.index) == m.previous.term else {
+            precondition(m.previous.index > commitIndex, "a leader contradicts a committed entry")
+            reject(m, to: sender, effects: &effects)
+            return
+        }
+        let known = log.matching(after: m.previous.index, count: m.count, term: m.entriesTerm)
+        if known < m.count {
+            let first = m.previous.index.next + known
+            let isTruncation = first <= log.lastIndex
+            if isTruncation {
+                precondition(first > commitIndex, "a leader overwrites a committed entry")
+                log.truncate(from: first)
+                durableIndex = min(durableIndex, first.previous)
+            }
+            log.append(count: m.count - known, term: m.entriesTerm)
+            effects.append = .init(
+                first: first, count: m.count - known, term: m.entriesTerm,
+                source: .message(skipping: known), isTruncation: isTruncation)
+        }
+        verifiedIndex = max(verifiedIndex, lastNew)
+        follow(commit: min(m.commit, lastNew), &effects)
+        // Answers a probe too, even when nothing new is durable.
+        if durableIndex >= lastNew || m.count == 0 { acknowledge(&effects, isProbe: true) }
+    }
+
+    /// Takes `sender` for the leader of `term`, which isn't older than this replica's.
+    mutating func follow(
+        _ sender: NodeID, term newTerm: Term, now: Instant, effects: inout RaftEffects
+    ) {
+        if newTerm == term, role == .follower, leader == sender, isLeaderSupported { return }
+        precondition(
+            newTerm > term || role != .leader, "two leaders in term \(newTerm): \(node), \(sender)")
+        becomeFollower(newTerm, leader: sender, now: now, effects: &effects)
+    }
+
+    mutating func follow(commit: LogIndex, _ effects: inout RaftEffects) {
+        guard commit > commitIndex else { return }
+        commitIndex = commit
+        effects.isCommitAdvanced = true
+    }
+
+    /// Tells the leader what is both verified and durable, if that is news or was asked for.
+    private mutating func acknowledge(_ effects: inout RaftEffects, isProbe: Bool = false) {
+        guard role == .follower, !leader.isNone else { return }
+        let index = min(durableIndex, verifiedIndex)
+        guard index > acknowledgedIndex || isProbe else { return }
+        acknowledgedIndex = index
+        let reply = Message.AppendReply(term: term, index: index, isRejected: false, hint: .start)
+        effects.messages.append((leader, .appendReply(reply)))
+    }
+
+    private func reject(
+        _ m: Message.Append, to sender: NodeID, effects: inout RaftEffects
+    ) {
+        let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
+        let reply = Message.AppendReply(
+            term: term, index: m.previous.index, isRejected: true, hint: hint)
+        effects.messages.append((sender, .appendReply(reply)))
+    }
+}

@@ -1,0 +1,54 @@
+/// What one call into the core wants done. One buffer serves all groups of a node.
+public struct RaftEffects: Sendable {
+    /// To be sent in order; see `Message.mustWaitForDurability`. A message to the core's own node
+    /// is its own vote: it comes back by `step` once it may leave.
+    public var messages: [(to: NodeID, message: Message)] = []
+    /// Term or vote changed: write `Raft.hardState` before the next message that must wait.
+    public var isHardStateChanged = false
+    /// Write these entries behind `first - 1`, where all from `first` on is void from now.
+    public var append: AppendedEntries?
+    public var isCommitAdvanced = false
+    /// Role, leader or term changed, or a transfer began or ended.
+    public var isRoleChanged = false
+    /// Reads with a ticket up to `Raft.confirmedReads` may be answered.
+    public var isReadConfirmed = false
+
+    public init() {}
+
+    public mutating func removeAll() {
+        messages.removeAll(keepingCapacity: true)
+        isHardStateChanged = false
+        append = nil
+        isCommitAdvanced = false
+        isRoleChanged = false
+        isReadConfirmed = false
+    }
+
+    /// Entries that the core took into its log.
+    public struct AppendedEntries: Hashable, Sendable {
+        public var first: LogIndex
+        public var count: Int
+        public var term: Term
+        /// Which bytes: the entry that a new leader makes itself, or those of the message that is
+        /// being stepped, without as many at its front.
+        public var source: Source
+        /// Whether entries from `first` on were dropped for these.
+        public var isTruncation: Bool
+
+        public enum Source: Hashable, Sendable {
+            case noOp
+            case message(skipping: Int)
+        }
+    }
+}
+
+/// What must be durable of a replica besides its log (section 3.8, figure 3.1).
+public struct HardState: Hashable, Sendable {
+    public var term: Term
+    public var vote: NodeID
+
+    public init(term: Term = .zero, vote: NodeID = .none) {
+        self.term = term
+        self.vote = vote
+    }
+}
