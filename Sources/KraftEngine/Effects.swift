@@ -1,0 +1,95 @@
+import KraftRouting
+import RaftCore
+
+/// What the engine wants done. The driver carries all of it out after each turn, then clears it.
+///
+/// The order between the lists doesn't matter: nothing is put here before what it depends on is
+/// durable. An answer, a vote or an acknowledgement appears only in a turn after the `logWritten`
+/// of the batch that it speaks of.
+public struct Effects {
+    /// Dial; answered by `connected` or `closed`.
+    public var connects: [(connection: ConnectionID, address: String)] = []
+    /// Close once everything sent before has left; no further events of it.
+    public var closes: [ConnectionID] = []
+    /// Queue a block on a connection; answered by `sent`. At most one a connection and turn.
+    public var sends: [(connection: ConnectionID, block: Block)] = []
+    /// At most one is under way.
+    public var logWrites: [LogWrite] = []
+    public var segmentPreparations: [SegmentPreparation] = []
+    public var logReads: [LogRead] = []
+    /// How requests ended. Each token is completed exactly once.
+    public var completions: [Completion] = []
+    /// The bytes of the replies in `completions`.
+    public var replyBytes = ByteWriter()
+    /// Queries that may run now, on the group's state machine as it is.
+    public var readsReady: [(token: RequestToken, slot: GroupSlot)] = []
+    /// What happened, for logs, metrics and the events of the manager.
+    public var notices: [Notice] = []
+
+    public init() {}
+
+    public mutating func removeAll() {
+        connects.removeAll(keepingCapacity: true)
+        closes.removeAll(keepingCapacity: true)
+        sends.removeAll(keepingCapacity: true)
+        logWrites.removeAll(keepingCapacity: true)
+        segmentPreparations.removeAll(keepingCapacity: true)
+        logReads.removeAll(keepingCapacity: true)
+        completions.removeAll(keepingCapacity: true)
+        replyBytes.removeAll()
+        readsReady.removeAll(keepingCapacity: true)
+        notices.removeAll(keepingCapacity: true)
+    }
+}
+
+/// How one request ended.
+public struct Completion {
+    public var token: RequestToken
+    public var outcome: Outcome
+
+    /// Plain data only, so that a completion costs no allocation.
+    public enum Outcome {
+        /// Committed and applied at `index`; the reply lies in `Effects.replyBytes`. For a group
+        /// creation, transfer, removal: done.
+        case done(index: LogIndex, replyStart: Int, replyCount: Int)
+        /// Did not take effect and never will.
+        case refused(Refusal, leader: NodeID)
+        /// May or may not take effect.
+        case unknown
+    }
+
+    /// Why a request was refused.
+    public enum Refusal: UInt8, Sendable {
+        /// No leader was known by the deadline, or the leader was deposed before it committed.
+        case unavailable = 1
+        case overloaded = 2
+        case tooLarge = 3
+        /// The route's epoch isn't the group's.
+        case staleRoute = 4
+        /// No such group on the node that was asked.
+        case groupNotFound = 5
+        /// The group is stopped on this node, or was removed while the request waited.
+        case groupStopped = 6
+        /// The state machine could not decode the command.
+        case malformed = 7
+        /// The node is fenced (its disk failed) or shutting down.
+        case nodeStopped = 8
+        /// A transfer's target isn't a voter, or the transfer timed out.
+        case transferFailed = 9
+    }
+}
+
+/// Something worth telling: for logs, metrics and the manager's events. Never decides anything.
+public enum Notice: Sendable {
+    case leaderChanged(slot: GroupSlot, leader: NodeID, term: Term)
+    case groupCreated(slot: GroupSlot, name: GroupName)
+    case groupRemoved(slot: GroupSlot, name: GroupName)
+    case peerConnected(NodeID)
+    case peerDisconnected(NodeID)
+    /// No beat for an election timeout (`false`), or heard again (`true`).
+    case peerAlive(NodeID, Bool)
+    /// A connection was refused or closed for what it sent; the reason is for a human.
+    case connectionRefused(ConnectionID, peer: NodeID, reason: String)
+    /// The node fenced itself: its disk failed. Nothing is acknowledged any more.
+    case fenced(reason: String)
+}

@@ -1,0 +1,448 @@
+import KraftRouting
+import RaftCore
+
+/// Connections, the handshake, and which nodes are alive.
+///
+/// Liveness is kept per pair of nodes: followers take it that a leader leads on while its node's
+/// beats come and the connection has no gap. After a gap the leader tells them anew.
+extension Engine {
+    func peerPlace(of node: NodeID) -> Int? { peers.firstIndex { $0.node == node } }
+
+    private func peerPlace(of connection: ConnectionID) -> Int? {
+        peers.firstIndex { peer in
+            if case .down = peer.link { return false }
+            return peer.connection == connection
+        }
+    }
+
+    private var timing: EngineConfiguration.Timing { configuration.timing }
+
+    /// After a connection to a leader's node is lost: how long it has to come back.
+    private var linkGrace: Nanoseconds { Nanoseconds(timing.electionTimeout.rawValue / 4) }
+
+    // MARK: Time
+
+    mutating func tickLinks(now: Instant) {
+        for place in peers.indices { tick(place, now: now) }
+        strangers.removeAll { stranger in
+            guard now >= stranger.since + configuration.timing.handshakeTimeout else {
+                return false
+            }
+            effects.closes.append(stranger.connection)
+            return true
+        }
+        updateNodeDeadline()
+    }
+
+    private mutating func tick(_ place: Int, now: Instant) {
+        switch peers[place].link {
+        case .down:
+            if configuration.node < peers[place].node, now >= peers[place].nextDial {
+                dial(place, now: now)
+            }
+        case .dialling, .greeting:
+            if now >= peers[place].linkSince + timing.handshakeTimeout {
+                dropLink(place, now: now)
+            }
+        case .ready:
+            if let heard = peers[place].lastHeard, now >= heard + timing.electionTimeout {
+                // Half open, or the other side hangs: a new connection will tell.
+                dropLink(place, now: now)
+            } else if now >= peers[place].nextBeat {
+                sendBeat(place, now: now)
+            }
+        }
+        if peers[place].isAlive, let heard = peers[place].lastHeard,
+            now >= heard + timing.electionTimeout
+        {
+            peerDied(place, now: now)
+        }
+    }
+
+    mutating func updateNodeDeadline() {
+        var deadline = Instant.never
+        for peer in peers {
+            switch peer.link {
+            case .down: if configuration.node < peer.node { deadline = min(deadline, peer.nextDial) }
+            case .dialling, .greeting:
+                deadline = min(deadline, peer.linkSince + timing.handshakeTimeout)
+            case .ready: deadline = min(deadline, peer.nextBeat)
+            }
+            if peer.isAlive, let heard = peer.lastHeard {
+                deadline = min(deadline, heard + timing.electionTimeout)
+            }
+        }
+        for stranger in strangers {
+            deadline = min(deadline, stranger.since + timing.handshakeTimeout)
+        }
+        nodeDeadline = deadline
+    }
+
+    private mutating func sendBeat(_ place: Int, now: Instant) {
+        peers[place].nextBeat = now + timing.beatInterval
+        peers[place].beatSequence += 1
+        var out = FieldWriter(reserve(NodeMessage.Beat.size, to: place), .beat)
+        out.put(peers[place].beatSequence)
+        out.put(peers[place].lastBeatHeard)
+        out.put(UInt32(clamping: groupsLed))
+        out.put(UInt32(clamping: groups.count - freeSlots.count))
+    }
+
+    /// Nothing was heard of the node for an election timeout.
+    private mutating func peerDied(_ place: Int, now: Instant) {
+        let node = peers[place].node
+        peers[place].isAlive = false
+        effects.notices.append(.peerAlive(node, false))
+        for slot in groups.indices where isLive[slot] {
+            if groups[slot].raft.isLeader {
+                groups[slot].raft.checkQuorum(
+                    alive: aliveMembers(of: slot), now: now, effects: &raftEffects)
+                if !groups[slot].raft.isLeader { rare.leadersResigned += 1 }
+                absorb(slot, now: now)
+            } else if groups[slot].raft.leader == node {
+                groups[slot].raft.leaderSuspected(now: now)
+                touch(slot)
+            }
+        }
+    }
+
+    private func aliveMembers(of slot: Int) -> MemberSet {
+        var alive = MemberSet()
+        let members = groups[slot].raft.membership.members
+        for position in members.indices
+        where peers.contains(where: { $0.node == members[position] && $0.isAlive }) {
+            alive.insert(position)
+        }
+        return alive
+    }
+
+    // MARK: Dialling
+
+    private mutating func dial(_ place: Int, now: Instant) {
+        let connection = ConnectionID(rawValue: nextConnection)
+        nextConnection += 2
+        peers[place].connection = connection
+        peers[place].link = .dialling
+        peers[place].linkSince = now
+        effects.connects.append((connection, peers[place].address))
+    }
+
+    mutating func connected(_ connection: ConnectionID, now: Instant) {
+        guard !isFenced, let place = peerPlace(of: connection),
+            case .dialling = peers[place].link
+        else { return }
+        peers[place].link = .greeting
+        peers[place].linkSince = now
+        sendHello(place)
+        updateNodeDeadline()
+    }
+
+    private mutating func sendHello(_ place: Int) {
+        let hello = Hello(
+            versions: Hello.versions, clusterID: configuration.clusterID,
+            node: configuration.node, expected: peers[place].node, boot: boot
+        ).encoded()
+        let target = reserve(hello.count, to: place)
+        hello.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        peers[place].writer?.seal(.hello, format: wire)
+    }
+
+    // MARK: Accepting
+
+    mutating func accepted(_ connection: ConnectionID, now: Instant) {
+        guard !isFenced, strangers.count < configuration.limits.pendingHandshakes else {
+            effects.closes.append(connection)
+            return
+        }
+        strangers.append(Stranger(connection: connection, since: now))
+        updateNodeDeadline()
+    }
+
+    /// The first frame of an inbound connection: who is it?
+    private mutating func greeted(
+        _ connection: ConnectionID, _ kind: FrameKind, _ body: UnsafeRawBufferPointer,
+        now: Instant
+    ) {
+        guard kind == .hello, let hello = Hello.decode(body) else {
+            refuse(connection, peer: .none, "its first frame is not a hello", tell: false)
+            return
+        }
+        let objection = hello.objection(
+            node: configuration.node, clusterID: configuration.clusterID,
+            isPeer: { node in peers.contains { $0.node == node } })
+        if let objection {
+            refuse(connection, peer: hello.node, objection, tell: true)
+            return
+        }
+        guard let place = peerPlace(of: hello.node) else { return }
+        guard hello.node < configuration.node else {
+            refuse(
+                connection, peer: hello.node,
+                "the node with the lower id dials: \(configuration.node)", tell: true)
+            return
+        }
+        if peers[place].isReady {
+            let isSilent =
+                now >= (peers[place].lastHeard ?? .zero)
+                + Nanoseconds(3 * timing.beatInterval.rawValue)
+            guard isSilent || peers[place].boot == hello.boot else {
+                refuse(
+                    connection, peer: hello.node,
+                    "another process is connected as node \(hello.node)", tell: true)
+                return
+            }
+            rare.connectionsReplaced += 1
+            dropLink(place, now: now)
+        }
+        peers[place].connection = connection
+        peers[place].linkSince = now
+        sendHello(place)
+        linkReady(place, hello, now: now)
+    }
+
+    /// Closes an inbound connection, after telling it why if that may help somebody.
+    private mutating func refuse(
+        _ connection: ConnectionID, peer: NodeID, _ reason: String, tell: Bool
+    ) {
+        counters.handshakesRefused += 1
+        if tell {
+            var writer = FrameWriter(headerSize: wire.headerSize, block: Block(capacity: 1_024))
+            let text = Array(reason.utf8.prefix(512))
+            let target = writer.reserve(text.count, format: wire)
+            text.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+            writer.seal(.refusal, format: wire)
+            effects.sends.append((connection, writer.block))
+        }
+        effects.closes.append(connection)
+        effects.notices.append(
+            .connectionRefused(connection, peer: peer, reason: reason))
+    }
+
+    // MARK: Up and down
+
+    private mutating func linkReady(_ place: Int, _ hello: Hello, now: Instant) {
+        let node = peers[place].node
+        peers[place].link = .ready
+        peers[place].boot = hello.boot
+        peers[place].dialPause = timing.reconnectMinimum
+        peers[place].nextBeat = now
+        peers[place].lastBeatHeard = 0
+        heard(place, now: now)
+        effects.notices.append(.peerConnected(node))
+        for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
+            groups[slot].raft.peerConnected(node)
+            touch(slot)
+        }
+        touchWaiting()
+        updateNodeDeadline()
+    }
+
+    private mutating func heard(_ place: Int, now: Instant) {
+        peers[place].lastHeard = now
+        if !peers[place].isAlive {
+            peers[place].isAlive = true
+            effects.notices.append(.peerAlive(peers[place].node, true))
+        }
+    }
+
+    /// Closes the connection from this side.
+    mutating func dropLink(_ place: Int, now: Instant) {
+        effects.closes.append(peers[place].connection)
+        linkLost(place, now: now)
+    }
+
+    mutating func closed(_ connection: ConnectionID, now: Instant) {
+        strangers.removeAll { $0.connection == connection }
+        if let place = peerPlace(of: connection) { linkLost(place, now: now) }
+        updateNodeDeadline()
+    }
+
+    private mutating func linkLost(_ place: Int, now: Instant) {
+        let node = peers[place].node
+        let wasReady = peers[place].isReady
+        let pause = peers[place].dialPause
+        peers[place].link = .down
+        peers[place].reader = FrameReader()
+        peers[place].writer = nil
+        peers[place].queued.removeAll()
+        peers[place].queuedBytes = 0
+        let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
+        peers[place].nextDial = now + pause + jitter
+        peers[place].dialPause = Nanoseconds(
+            min(pause.rawValue * 2, timing.reconnectMaximum.rawValue))
+        updateNodeDeadline()
+        guard wasReady else { return }
+        effects.notices.append(.peerDisconnected(node))
+        forwardsLost(place, now: now)
+        for slot in groups.indices where isLive[slot] {
+            questionsLost(to: node, slot)
+            if groups[slot].raft.isLeader {
+                groups[slot].raft.peerDisconnected(node)
+                touch(slot)
+            } else if groups[slot].raft.leader == node {
+                groups[slot].raft.leaderSuspected(now: now, after: linkGrace)
+                touch(slot)
+            }
+        }
+    }
+
+    // MARK: Bytes
+
+    mutating func received(
+        _ connection: ConnectionID, _ bytes: UnsafeRawBufferPointer, now: Instant
+    ) {
+        guard !isFenced else { return }
+        counters.bytesReceived += UInt64(bytes.count)
+        if let place = peerPlace(of: connection) {
+            receivedFromPeer(place, connection, bytes, now: now)
+        } else if let place = strangers.firstIndex(where: { $0.connection == connection }) {
+            receivedFromStranger(place, bytes, now: now)
+        }
+    }
+
+    private mutating func receivedFromPeer(
+        _ place: Int, _ connection: ConnectionID, _ bytes: UnsafeRawBufferPointer, now: Instant
+    ) {
+        var reader = FrameReader()
+        swap(&reader, &peers[place].reader)
+        do throws(FrameReader.Bad) {
+            try reader.receive(bytes, format: wire) { kind, body in
+                onFrame(place, kind, body, now: now)
+                return isCurrent(connection, at: place)
+            }
+            if isCurrent(connection, at: place) { peers[place].reader = reader }
+        } catch {
+            badFrame(place, error.reason, now: now)
+        }
+    }
+
+    private func isCurrent(_ connection: ConnectionID, at place: Int) -> Bool {
+        if case .down = peers[place].link { return false }
+        return peers[place].connection == connection && !isFenced
+    }
+
+    private mutating func receivedFromStranger(
+        _ place: Int, _ bytes: UnsafeRawBufferPointer, now: Instant
+    ) {
+        var stranger = strangers.remove(at: place)
+        let format = wire
+        var rest: [UInt8] = []
+        var first: (FrameKind, [UInt8])?
+        do throws(FrameReader.Bad) {
+            // A hello is small, and nobody may send anything before it is answered.
+            try stranger.reader.receive(bytes, format: format) { kind, body in
+                first = (kind, Array(body.prefix(4_096)))
+                return false
+            }
+            if stranger.reader.heldCount > 4_096, first == nil {
+                throw FrameReader.Bad(reason: "its first frame is too long")
+            }
+        } catch {
+            counters.badFrames += 1
+            refuse(stranger.connection, peer: .none, error.reason, tell: false)
+            return
+        }
+        guard let (kind, body) = first else {
+            strangers.append(stranger)
+            return
+        }
+        rest = stranger.reader.takeHeld()
+        body.withUnsafeBytes { greeted(stranger.connection, kind, $0, now: now) }
+        if !rest.isEmpty {
+            rest.withUnsafeBytes { received(stranger.connection, $0, now: now) }
+        }
+    }
+
+    private mutating func onFrame(
+        _ place: Int, _ kind: FrameKind, _ body: UnsafeRawBufferPointer, now: Instant
+    ) {
+        counters.framesReceived += 1
+        switch (peers[place].link, kind) {
+        case (.greeting, .hello):
+            guard let hello = Hello.decode(body) else {
+                return badFrame(place, "its hello is malformed", now: now)
+            }
+            var objection = hello.objection(
+                node: configuration.node, clusterID: configuration.clusterID,
+                isPeer: { _ in true })
+            if hello.node != peers[place].node, objection == nil {
+                objection = "dialled node \(peers[place].node), but node \(hello.node) answered"
+            }
+            if let objection { return linkRefused(place, objection, now: now) }
+            linkReady(place, hello, now: now)
+        case (.greeting, .refusal):
+            let text = body.prefix(512).map { (0x20...0x7E).contains($0) ? $0 : 0x2E }
+            linkRefused(place, "refused: " + String(decoding: text, as: UTF8.self), now: now)
+        case (.ready, .messages):
+            heard(place, now: now)
+            onMessages(place, body, now: now)
+        default: badFrame(place, "a frame out of turn", now: now)
+        }
+    }
+
+    private mutating func linkRefused(_ place: Int, _ reason: String, now: Instant) {
+        counters.handshakesRefused += 1
+        let peer = peers[place]
+        effects.notices.append(
+            .connectionRefused(peer.connection, peer: peer.node, reason: reason))
+        dropLink(place, now: now)
+    }
+
+    mutating func badFrame(_ place: Int, _ reason: String, now: Instant) {
+        counters.badFrames += 1
+        let peer = peers[place]
+        effects.notices.append(
+            .connectionRefused(peer.connection, peer: peer.node, reason: reason))
+        dropLink(place, now: now)
+    }
+
+    // MARK: Sending
+
+    /// Room for one message to a peer, in the frame of this turn.
+    mutating func reserve(_ count: Int, to place: Int) -> UnsafeMutableRawPointer {
+        if peers[place].writer == nil {
+            let block = sparePool.popLast() ?? Block(capacity: 32 << 10)
+            block.count = 0
+            peers[place].writer = FrameWriter(headerSize: wire.headerSize, block: block)
+        }
+        guard let target = peers[place].writer?.reserve(count, format: wire) else {
+            preconditionFailure("no writer")
+        }
+        return target
+    }
+
+    /// Whether entries may still be queued for a peer.
+    func hasRoom(_ place: Int) -> Bool {
+        peers[place].queuedBytes + (peers[place].writer?.byteCount ?? 0)
+            < configuration.limits.peerQueueBytes
+    }
+
+    /// Gives the turn's frames to the driver: one block a peer.
+    mutating func finishSends() {
+        for place in peers.indices {
+            guard var writer = peers[place].writer else { continue }
+            peers[place].writer = nil
+            writer.seal(.messages, format: wire)
+            guard !writer.isEmpty else { continue }
+            counters.framesSent += 1
+            counters.bytesSent += UInt64(writer.byteCount)
+            peers[place].queued.append(writer.block)
+            peers[place].queuedBytes += writer.byteCount
+            effects.sends.append((peers[place].connection, writer.block))
+        }
+    }
+
+    mutating func sent(_ connection: ConnectionID, _ count: Int, now: Instant) {
+        guard let place = peerPlace(of: connection),
+            let block = peers[place].queued.popFirst()
+        else { return }
+        let wasFull = !hasRoom(place)
+        peers[place].queuedBytes -= block.count
+        if block.capacity <= 1 << 20, sparePool.count < 8 { sparePool.append(block) }
+        if wasFull, hasRoom(place) {
+            for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
+                touch(slot)
+            }
+        }
+    }
+}

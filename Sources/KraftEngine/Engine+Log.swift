@@ -1,0 +1,115 @@
+import KraftRouting
+import RaftCore
+
+/// The groups' records in the shared log, and what becomes true when they are durable.
+extension Engine {
+    mutating func writeHardState(of slot: Int) {
+        let state = groups[slot].raft.hardState
+        let header = RecordHeader(
+            kind: .hardState, payloadCount: 0, group: groups[slot].id, index: .zero,
+            term: state.term, count: Int(state.vote.rawValue))
+        groups[slot].newestBatch = log.append(header) { _ in }.batch
+    }
+
+    /// Writes entries that the core took in: a new leader's own, or those of a message.
+    mutating func writeEntries(
+        _ append: RaftEffects.AppendedEntries, of slot: Int, from entries: UnsafeRawBufferPointer
+    ) {
+        if append.isTruncation { rare.truncations += 1 }
+        switch append.source {
+        case .noOp:
+            writeRun(
+                slot, first: append.first, term: append.term, count: 1,
+                payloadCount: LogFormat.entryHeaderSize, isTruncation: append.isTruncation
+            ) { target in
+                target.storeBytes(of: 0, as: UInt32.self)
+                target.storeBytes(of: EntryKind.noOp.rawValue, toByteOffset: 4, as: UInt8.self)
+            }
+        case .message(let skipped):
+            let start = EntryRun.size(entries, count: skipped)
+            let tail = UnsafeRawBufferPointer(rebasing: entries[start...])
+            writeRun(
+                slot, first: append.first, term: append.term, count: append.count,
+                payloadCount: tail.count, isTruncation: append.isTruncation
+            ) { target in
+                if let source = tail.baseAddress {
+                    target.copyMemory(from: source, byteCount: tail.count)
+                }
+            }
+        }
+    }
+
+    /// One record of entries, whose bytes `fill` writes: the one copy that log, sockets and
+    /// `apply` read.
+    mutating func writeRun(
+        _ slot: Int, first: LogIndex, term: Term, count: Int, payloadCount: Int,
+        isTruncation: Bool, _ fill: (UnsafeMutableRawPointer) -> Void
+    ) {
+        let header = RecordHeader(
+            kind: .entries, payloadCount: payloadCount, group: groups[slot].id, index: first,
+            term: term, count: count)
+        let (position, batch) = log.append(header, fill)
+        groups[slot].index.append(
+            first: first, count: count, position: position, payloadCount: payloadCount)
+        groups[slot].newestBatch = batch
+        if isTruncation { groups[slot].truncationBatch = batch }
+        appended.append(
+            AppendedMark(
+                batch: batch, slot: slot, serial: groups[slot].serial, last: first + (count - 1)))
+        counters.entriesAppended += UInt64(count)
+    }
+
+    mutating func logWritten(_ id: LogWrite.ID, now: Instant) {
+        guard !isFenced, log.written(id) else { return }
+        while let mark = appended.first, mark.batch <= log.completed {
+            appended.removeFirst()
+            guard isLive[mark.slot], groups[mark.slot].serial == mark.serial else { continue }
+            // Entries that a later record overwrote don't count, even where index and term are the
+            // same again: on the disk the overwriting record may be the last that survives.
+            guard mark.batch >= groups[mark.slot].truncationBatch else { continue }
+            groups[mark.slot].raft.persisted(
+                upTo: mark.last, now: now, effects: &raftEffects)
+            absorb(mark.slot, now: now)
+        }
+        while let waiting = durableTokens.first, waiting.batch <= log.completed {
+            durableTokens.removeFirst()
+            complete(.local(waiting.token), .done(index: .zero, replyStart: 0, replyCount: 0))
+        }
+        releaseDeferred(now: now)
+    }
+
+    // MARK: Reading back
+
+    /// Asks the disk for a group's entry at `index`; the group is looked at again when it is here.
+    mutating func requestEntries(_ slot: Int, at index: LogIndex) {
+        guard let place = groups[slot].index.place(of: index) else { return }
+        let run = groups[slot].index.runs[place]
+        if log.isDamaged(at: run.position, count: Int(run.payloadCount)) {
+            fence(
+                "entry \(index) of group \(groups[slot].name) at segment "
+                    + "\(run.position.segment), offset \(run.position.offset), is damaged",
+                now: .zero)
+            return
+        }
+        let serial = groups[slot].serial
+        if !readWaiters.contains(where: { $0.slot == slot && $0.serial == serial }) {
+            readWaiters.append((slot, serial))
+        }
+        if let read = log.requestRead(at: run.position, count: Int(run.payloadCount)) {
+            rare.readBacks += 1
+            effects.logReads.append(read)
+        }
+    }
+
+    mutating func logRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) {
+        guard !isFenced else { return }
+        log.wasRead(id, bytes)
+        let waiters = readWaiters
+        readWaiters.removeAll(keepingCapacity: true)
+        for waiter in waiters
+        where isLive[waiter.slot] && groups[waiter.slot].serial == waiter.serial {
+            queueApply(waiter.slot)
+            touch(waiter.slot)
+        }
+    }
+}

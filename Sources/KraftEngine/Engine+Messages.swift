@@ -1,0 +1,236 @@
+import KraftRouting
+import RaftCore
+
+/// Messages between nodes, and what the groups' Raft cores want done.
+extension Engine {
+    // MARK: In
+
+    mutating func onMessages(_ place: Int, _ body: UnsafeRawBufferPointer, now: Instant) {
+        var reader = ByteReader(body)
+        let connection = peers[place].connection
+        while reader.remaining > 0 {
+            guard let message = try? WireMessage.read(from: &reader) else {
+                return badFrame(place, "a malformed message", now: now)
+            }
+            onMessage(place, message, now: now)
+            guard peers[place].isReady, peers[place].connection == connection, !isFenced else {
+                return
+            }
+        }
+    }
+
+    private mutating func onMessage(_ place: Int, _ message: IncomingMessage, now: Instant) {
+        switch message {
+        case .raft(let id, let message, let entries):
+            guard let slot = table.slot(of: id), !groups[slot].isStopped else { return }
+            groups[slot].raft.step(
+                from: peers[place].node, message, now: now, effects: &raftEffects)
+            absorb(slot, entries: entries, now: now)
+        case .beat(let beat):
+            peers[place].lastBeatHeard = beat.sequence
+            peers[place].groupsLed = Int(beat.groupsLed)
+            peers[place].groups = Int(beat.groups)
+        case .proposal(let header, let command):
+            onForwardedProposal(place, header, command, now: now)
+        case .outcome(let outcome, let reply): onOutcome(place, outcome, reply, now: now)
+        case .readIndexRequest(let request): onReadIndexRequest(place, request, now: now)
+        case .readIndexReply(let reply): onReadIndexReply(place, reply, now: now)
+        case .transfer(let transfer):
+            guard let slot = table.slot(of: transfer.group) else { return }
+            startTransfer(slot, to: transfer.target, now: now)
+        }
+    }
+
+    // MARK: What a core wants
+
+    /// Carries out `raftEffects` of a group: records first, so that the messages know which batch
+    /// they must wait for.
+    mutating func absorb(
+        _ slot: Int, entries: UnsafeRawBufferPointer = .init(start: nil, count: 0), now: Instant
+    ) {
+        touch(slot)
+        if raftEffects.isHardStateChanged { writeHardState(of: slot) }
+        if let append = raftEffects.append { writeEntries(append, of: slot, from: entries) }
+        var place = 0
+        while place < raftEffects.messages.count {
+            let (to, message) = raftEffects.messages[place]
+            send(message, to: to, from: slot)
+            place += 1
+        }
+        let isRoleChanged = raftEffects.isRoleChanged
+        let isCommitAdvanced = raftEffects.isCommitAdvanced
+        let isReadConfirmed = raftEffects.isReadConfirmed
+        raftEffects.removeAll()
+        if isRoleChanged { roleChanged(slot, now: now) }
+        if isCommitAdvanced { queueApply(slot) }
+        if isReadConfirmed { readsConfirmed(slot, now: now) }
+    }
+
+    private mutating func roleChanged(_ slot: Int, now: Instant) {
+        let leader = groups[slot].raft.leader
+        effects.notices.append(
+            .leaderChanged(
+                slot: GroupSlot(rawValue: slot), leader: leader, term: groups[slot].raft.term))
+        if groups[slot].raft.isLeader != groups[slot].isCountedAsLeader {
+            groups[slot].isCountedAsLeader.toggle()
+            groupsLed += groups[slot].isCountedAsLeader ? 1 : -1
+        }
+        if groups[slot].raft.role == .candidate { groups[slot].metrics.elections += 1 }
+        if groups[slot].raft.isLeader {
+            for member in groups[slot].raft.membership.members where member != configuration.node {
+                if let place = peerPlace(of: member), peers[place].isReady { continue }
+                groups[slot].raft.peerDisconnected(member)
+            }
+        } else {
+            ticketsLost(slot)
+        }
+        if let transfer = groups[slot].transfer, transfer.target == leader {
+            groups[slot].transfer = nil
+            waitingRequests -= 1
+            complete(.local(transfer.token), .done(index: .zero, replyStart: 0, replyCount: 0))
+        }
+    }
+
+    // MARK: Out
+
+    /// The durability rule: a message that speaks of durable facts leaves when the batch of the
+    /// group's newest record is durable. All others leave at once.
+    private mutating func send(_ message: Message, to node: NodeID, from slot: Int) {
+        let batch = groups[slot].newestBatch
+        if message.mustWaitForDurability, batch > log.completed {
+            deferred.append(
+                DeferredMessage(
+                    batch: batch, slot: slot, serial: groups[slot].serial, to: node,
+                    message: message))
+        } else if node == configuration.node {
+            // The core's own vote, already durable: it comes back with the next completion, or now
+            // if nothing is awaited.
+            deferred.append(
+                DeferredMessage(
+                    batch: log.completed, slot: slot, serial: groups[slot].serial, to: node,
+                    message: message))
+        } else {
+            transmit(message, to: node, from: slot)
+        }
+    }
+
+    private mutating func transmit(_ message: Message, to node: NodeID, from slot: Int) {
+        guard let place = peerPlace(of: node), peers[place].isReady else { return }
+        let id = groups[slot].id
+        let size = WireMessage.size(message)
+        guard case .append(let append) = message, append.count > 0 else {
+            let target = reserve(size, to: place)
+            WireMessage.write(message, group: id, entriesCount: 0, to: target)
+            return
+        }
+        let first = append.previous.index.next
+        let (count, entriesCount) = available(
+            slot, from: first, most: append.count, limitBytes: .max)
+        precondition(count == append.count, "entries went away between look and send")
+        let target = reserve(size + entriesCount, to: place)
+        WireMessage.write(message, group: id, entriesCount: entriesCount, to: target)
+        copyEntries(slot, from: first, count: append.count, to: target + size)
+    }
+
+    /// Sends what waited for batches that are durable now, and takes in the cores' own votes.
+    mutating func releaseDeferred(now: Instant) {
+        for _ in 0..<deferred.count {
+            guard let waiting = deferred.popFirst() else { return }
+            guard isLive[waiting.slot], groups[waiting.slot].serial == waiting.serial else {
+                continue
+            }
+            if waiting.batch > log.completed {
+                deferred.append(waiting)
+            } else if waiting.to == configuration.node {
+                guard !groups[waiting.slot].isStopped else { continue }
+                groups[waiting.slot].raft.step(
+                    from: waiting.to, waiting.message, now: now, effects: &raftEffects)
+                absorb(waiting.slot, now: now)
+            } else if !groups[waiting.slot].isStopped {
+                transmit(waiting.message, to: waiting.to, from: waiting.slot)
+            }
+        }
+    }
+
+    // MARK: Entries to followers
+
+    /// Sends each follower the entries it wants, as far as its queue has room and their bytes are
+    /// in memory; asks for those that aren't.
+    mutating func sendEntries(of slot: Int) {
+        let members = groups[slot].raft.membership.members
+        for position in members.indices {
+            guard groups[slot].raft.wantedEntries(by: position) != nil,
+                let place = peerPlace(of: members[position])
+            else { continue }
+            while hasRoom(place),
+                let wanted = groups[slot].raft.wantedEntries(by: position)
+            {
+                let (count, _) = available(
+                    slot, from: wanted.first, most: wanted.most,
+                    limitBytes: configuration.limits.appendSizeBytes)
+                guard count > 0 else {
+                    requestEntries(slot, at: wanted.first)
+                    break
+                }
+                groups[slot].raft.sendEntries(
+                    to: position, count: count, effects: &raftEffects)
+                absorb(slot, now: .zero)
+            }
+        }
+    }
+
+    /// How many entries from `first` on are in memory, within the limits, and their size.
+    private func available(
+        _ slot: Int, from first: LogIndex, most: Int, limitBytes: Int
+    ) -> (count: Int, byteCount: Int) {
+        guard var place = groups[slot].index.place(of: first) else { return (0, 0) }
+        var count = 0
+        var byteCount = 0
+        while count < most, place < groups[slot].index.runs.count {
+            let run = groups[slot].index.runs[place]
+            guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
+            else { break }
+            let skip = first + count - run.first
+            let rest = Int(run.count) - skip
+            let room = limitBytes - byteCount
+            if skip == 0, rest <= most - count, run.usedCount > 0, Int(run.usedCount) <= room {
+                count += rest
+                byteCount += Int(run.usedCount)
+                place += 1
+                continue
+            }
+            let start = EntryRun.size(payload, count: skip)
+            let tail = UnsafeRawBufferPointer(rebasing: payload[start...])
+            let fitting = EntryRun.fitting(tail, most: min(rest, most - count), limit: room)
+            if fitting.size > room, count > 0 { break }
+            count += fitting.count
+            byteCount += fitting.size
+            if fitting.count < rest { break }
+            place += 1
+        }
+        return (count, byteCount)
+    }
+
+    private func copyEntries(
+        _ slot: Int, from first: LogIndex, count: Int, to target: UnsafeMutableRawPointer
+    ) {
+        guard var place = groups[slot].index.place(of: first) else { return }
+        var target = target
+        var copied = 0
+        while copied < count {
+            let run = groups[slot].index.runs[place]
+            guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
+            else { preconditionFailure("entries went away between look and copy") }
+            let skip = first + copied - run.first
+            let taken = min(Int(run.count) - skip, count - copied)
+            let start = skip == 0 ? 0 : EntryRun.size(payload, count: skip)
+            let tail = UnsafeRawBufferPointer(rebasing: payload[start...])
+            let isWhole = skip == 0 && taken == Int(run.count) && run.usedCount > 0
+            let size = isWhole ? Int(run.usedCount) : EntryRun.size(tail, count: taken)
+            if let source = tail.baseAddress { target.copyMemory(from: source, byteCount: size) }
+            target += size
+            copied += taken
+            place += 1
+        }
+    }
+}

@@ -1,0 +1,239 @@
+import KraftRouting
+import RaftCore
+
+/// Linearizable reads on any node: ReadIndex (dissertation section 6.4). The leader confirms that
+/// it leads; the node that was asked answers once it has applied what was committed by then.
+///
+/// A group's waiting reads stand in the order of their coming: first those that have a ticket, an
+/// index or an asked leader, at the end the `newReads` that have none.
+extension Engine {
+    /// `readsReady` names the token once this node has applied all that was committed when the
+    /// read began; or it ends with a completion that says why not, at the latest shortly after
+    /// `deadline`.
+    public mutating func read(
+        _ slot: GroupSlot, token: RequestToken, deadline: Instant, now: Instant
+    ) {
+        let slot = slot.rawValue
+        guard !isFenced else { return refuse(.local(token), .nodeStopped) }
+        guard groups.indices.contains(slot), isLive[slot], groups[slot].isOpened else {
+            return refuse(.local(token), .groupNotFound)
+        }
+        guard !groups[slot].isStopped else { return refuse(.local(token), .groupStopped) }
+        addRead(slot, origin: .local(token), deadline: deadline)
+    }
+
+    private mutating func addRead(_ slot: Int, origin: Origin, deadline: Instant) {
+        guard groups[slot].waitingCount < configuration.limits.pendingProposalsPerGroup,
+            waitingRequests < configuration.limits.pendingRequests
+        else { return refuseRead(slot, origin, .overloaded) }
+        waitingRequests += 1
+        groups[slot].reads.append(WaitingRead(origin: origin, stage: .new, deadline: deadline))
+        groups[slot].newReads += 1
+        noteDeadline(deadline, slot)
+        touch(slot)
+    }
+
+    private mutating func refuseRead(
+        _ slot: Int, _ origin: Origin, _ refusal: Completion.Refusal
+    ) {
+        if case .peer(let node, let connection, let request) = origin {
+            sendReadIndex(.zero, slot, node, connection, request)
+        } else {
+            refuse(origin, refusal, leader: groups[slot].raft.leader)
+        }
+    }
+
+    // MARK: Asking
+
+    /// Gives the new reads of a turn one ticket, or asks the leader once for all of them.
+    mutating func askReads(of slot: Int, now: Instant) {
+        guard groups[slot].isRunning else { return }
+        let first = groups[slot].reads.count - groups[slot].newReads
+        if groups[slot].raft.isLeader {
+            guard let ticket = groups[slot].raft.requestRead() else { return }
+            for place in first..<groups[slot].reads.count {
+                groups[slot].reads[place].stage = .ticket(ticket)
+            }
+            groups[slot].newReads = 0
+            return
+        }
+        let leader = groups[slot].raft.leader
+        guard now >= groups[slot].parkedUntil, let peer = peerPlace(of: leader),
+            peers[peer].isReady
+        else { return }
+        rare.readsForwarded += 1
+        let request = peers[peer].nextReadRequest
+        peers[peer].nextReadRequest += 1
+        var out = FieldWriter(
+            reserve(NodeMessage.ReadIndexRequest.size, to: peer), .readIndexRequest)
+        out.put(request)
+        out.put(groups[slot].id.rawValue)
+        for place in first..<groups[slot].reads.count {
+            groups[slot].reads[place].stage = .asked(leader, request: request)
+        }
+        groups[slot].newReads = 0
+    }
+
+    mutating func onReadIndexRequest(
+        _ place: Int, _ request: NodeMessage.ReadIndexRequest, now: Instant
+    ) {
+        guard let slot = table.slot(of: request.group), groups[slot].isRunning,
+            groups[slot].raft.isLeader
+        else {
+            if let slot = table.slot(of: request.group) {
+                sendReadIndex(
+                    .zero, slot, peers[place].node, peers[place].connection, request.request)
+            }
+            return
+        }
+        // As long as the asker waits at most; it asks again if this one gives up before.
+        addRead(
+            slot,
+            origin: .peer(peers[place].node, peers[place].connection, request: request.request),
+            deadline: now + configuration.timing.electionTimeout)
+    }
+
+    private mutating func sendReadIndex(
+        _ index: LogIndex, _ slot: Int, _ node: NodeID, _ connection: ConnectionID,
+        _ request: UInt64
+    ) {
+        guard let place = peerPlace(of: node), peers[place].isReady,
+            peers[place].connection == connection
+        else { return }
+        var out = FieldWriter(
+            reserve(NodeMessage.ReadIndexReply.size, to: place), .readIndexReply)
+        out.put(request)
+        out.put(groups[slot].id.rawValue)
+        out.put(index.rawValue)
+    }
+
+    mutating func onReadIndexReply(
+        _ place: Int, _ reply: NodeMessage.ReadIndexReply, now: Instant
+    ) {
+        guard let slot = table.slot(of: reply.group) else { return }
+        let node = peers[place].node
+        for number in groups[slot].reads.indices {
+            guard case .asked(node, request: reply.request) = groups[slot].reads[number].stage
+            else { continue }
+            groups[slot].reads[number].stage =
+                reply.index == .zero ? .new : .confirmed(reply.index)
+        }
+        if reply.index == .zero {
+            settleNewReads(slot)
+            groups[slot].parkedUntil = now + .milliseconds(20)
+            noteDeadline(groups[slot].parkedUntil, slot)
+            return
+        }
+        answerReads(slot)
+    }
+
+    // MARK: Answering
+
+    mutating func readsConfirmed(_ slot: Int, now: Instant) {
+        let confirmed = groups[slot].raft.confirmedReads
+        for place in groups[slot].reads.indices {
+            guard case .ticket(let ticket) = groups[slot].reads[place].stage,
+                ticket.sequence <= confirmed
+            else { continue }
+            if case .peer(let node, let connection, let request) =
+                groups[slot].reads[place].origin
+            {
+                sendReadIndex(ticket.index, slot, node, connection, request)
+                groups[slot].reads[place].origin = .gone
+                waitingRequests -= 1
+            }
+            groups[slot].reads[place].stage = .confirmed(ticket.index)
+        }
+        answerReads(slot)
+    }
+
+    /// Names the confirmed reads whose index is applied, and forgets those that are over.
+    mutating func answerReads(_ slot: Int) {
+        let applied = groups[slot].appliedIndex
+        var kept = groups[slot].reads
+        groups[slot].reads.removeAll()
+        while let read = kept.popFirst() {
+            if case .gone = read.origin { continue }
+            if case .confirmed(let index) = read.stage, index <= applied,
+                case .local(let token) = read.origin
+            {
+                waitingRequests -= 1
+                effects.readsReady.append((token, GroupSlot(rawValue: slot)))
+            } else {
+                groups[slot].reads.append(read)
+            }
+        }
+    }
+
+    // MARK: Loss
+
+    /// This node doesn't lead any more: its tickets are void, and the reads look for the new leader.
+    mutating func ticketsLost(_ slot: Int) {
+        guard !groups[slot].reads.isEmpty else { return }
+        for place in groups[slot].reads.indices {
+            guard case .ticket = groups[slot].reads[place].stage else { continue }
+            if case .peer(let node, let connection, let request) =
+                groups[slot].reads[place].origin
+            {
+                sendReadIndex(.zero, slot, node, connection, request)
+                groups[slot].reads[place].origin = .gone
+                waitingRequests -= 1
+            }
+            groups[slot].reads[place].stage = .new
+        }
+        settleNewReads(slot)
+    }
+
+    /// The connection to a node that was asked is gone.
+    mutating func questionsLost(to node: NodeID, _ slot: Int) {
+        guard !groups[slot].reads.isEmpty else { return }
+        for place in groups[slot].reads.indices {
+            if case .asked(node, _) = groups[slot].reads[place].stage {
+                groups[slot].reads[place].stage = .new
+            }
+        }
+        settleNewReads(slot)
+    }
+
+    /// Moves the reads that must ask anew behind the others.
+    private mutating func settleNewReads(_ slot: Int) {
+        var settled: [WaitingRead] = []
+        var new: [WaitingRead] = []
+        for read in groups[slot].reads {
+            if case .gone = read.origin { continue }
+            if case .new = read.stage { new.append(read) } else { settled.append(read) }
+        }
+        groups[slot].reads = .init(settled + new)
+        groups[slot].newReads = new.count
+        touch(slot)
+    }
+
+    /// Returns the earliest deadline that is left.
+    mutating func expireReads(of slot: Int, now: Instant) -> Instant {
+        var next = Instant.never
+        guard !groups[slot].reads.isEmpty else { return next }
+        for place in groups[slot].reads.indices {
+            let read = groups[slot].reads[place]
+            if case .gone = read.origin { continue }
+            if read.deadline <= now {
+                groups[slot].reads[place].origin = .gone
+                waitingRequests -= 1
+                refuseRead(slot, read.origin, .unavailable)
+            } else {
+                next = min(next, read.deadline)
+            }
+        }
+        settleNewReads(slot)
+        return next
+    }
+
+    mutating func dropReads(of slot: Int, _ refusal: Completion.Refusal) {
+        for read in groups[slot].reads {
+            if case .gone = read.origin { continue }
+            waitingRequests -= 1
+            refuseRead(slot, read.origin, refusal)
+        }
+        groups[slot].reads.removeAll()
+        groups[slot].newReads = 0
+    }
+}

@@ -1,0 +1,103 @@
+import KraftRouting
+import RaftCore
+
+/// What the engine tells about itself. Changes nothing.
+extension Engine {
+    public func status(of slot: GroupSlot) -> GroupStatus {
+        let group = groups[slot.rawValue]
+        let raft = group.raft
+        let role: GroupStatus.Role =
+            switch raft.role {
+            case .leader: .leader
+            case .follower: .follower
+            case .preCandidate, .candidate: .candidate
+            }
+        let state: GroupStatus.State =
+            group.isStopped ? .stopped : group.isOpened ? .running : .recovering
+        let members = raft.membership.members
+        let replicas = members.indices.map { position in
+            GroupStatus.Replica(
+                node: members[position],
+                matchIndex: matchIndex(raft, position), state: replicaState(raft, position))
+        }
+        return GroupStatus(
+            slot: slot, name: group.name, id: group.id, incarnation: group.incarnation,
+            epoch: group.epoch, state: state, role: role, term: raft.term, leader: raft.leader,
+            commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
+            firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex, voters: members,
+            replicas: replicas,
+            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0)
+    }
+
+    private func matchIndex(_ raft: Raft, _ position: Int) -> LogIndex {
+        if raft.membership.members[position] == configuration.node { return raft.durableIndex }
+        return raft.isLeader ? raft.progress[position].match : .zero
+    }
+
+    private func replicaState(_ raft: Raft, _ position: Int) -> String {
+        if raft.membership.members[position] == configuration.node { return "replicate" }
+        guard raft.isLeader else { return "unknown" }
+        return switch raft.progress[position].state {
+        case .probe: "probe"
+        case .replicate: "replicate"
+        case .unreachable: "unreachable"
+        }
+    }
+
+    public func metrics(of slot: GroupSlot) -> GroupMetrics { groups[slot.rawValue].metrics }
+
+    public var nodeMetrics: NodeMetrics { counters }
+
+    public func peerStatus(now: Instant) -> [PeerStatus] {
+        peers.map { peer in
+            PeerStatus(
+                node: peer.node, address: peer.address, isConnected: peer.isReady,
+                isAlive: peer.isAlive, sinceHeard: peer.lastHeard.map { now - $0 },
+                queuedBytes: peer.queuedBytes, groupsLed: peer.groupsLed, groups: peer.groups)
+        }
+    }
+
+    // MARK: For tests
+
+    /// A cheap look at a group, for checkers that look after every turn.
+    package struct GroupGlance {
+        package var id: GroupID
+        package var role: GroupStatus.Role
+        package var state: GroupStatus.State
+        package var term: Term
+        package var vote: NodeID
+        package var leader: NodeID
+        package var commitIndex: LogIndex
+        package var appliedIndex: LogIndex
+        /// Durable or not.
+        package var lastIndex: LogIndex
+        package var durableIndex: LogIndex
+    }
+
+    package func glance(at slot: GroupSlot) -> GroupGlance {
+        let place = slot.rawValue
+        let role: GroupStatus.Role =
+            switch groups[place].raft.role {
+            case .leader: .leader
+            case .follower: .follower
+            case .preCandidate, .candidate: .candidate
+            }
+        let state: GroupStatus.State =
+            groups[place].isStopped
+            ? .stopped : groups[place].isOpened ? .running : .recovering
+        return GroupGlance(
+            id: groups[place].id, role: role, state: state, term: groups[place].raft.term,
+            vote: groups[place].raft.hardState.vote, leader: groups[place].raft.leader,
+            commitIndex: groups[place].raft.commitIndex,
+            appliedIndex: groups[place].appliedIndex,
+            lastIndex: groups[place].raft.log.lastIndex,
+            durableIndex: groups[place].raft.durableIndex)
+    }
+
+    /// The term of an entry in this node's log, durable or not; nil outside of it.
+    package func termOfEntry(at index: LogIndex, in slot: GroupSlot) -> Term? {
+        groups[slot.rawValue].raft.log.term(at: index)
+    }
+
+    package var rareBranches: RareBranches { rare }
+}

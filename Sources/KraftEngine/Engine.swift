@@ -1,0 +1,302 @@
+import DequeModule
+import KraftRouting
+import RaftCore
+
+/// One node, whole: groups, the shared log, framing, liveness and requests, as one deterministic
+/// value. It does no IO and reads no clock; a driver brings events and carries out `effects`.
+///
+/// A turn: any number of `step` and request calls, `endTurn`, then `nextApply` and `applied` until
+/// there is nothing more to apply; then the driver carries out `effects` and clears them. The same
+/// events give the same effects, whatever the process.
+///
+/// Where to read on: `Engine+Links` (connections, handshake, liveness), `Engine+Messages` (groups'
+/// messages and the durability rule), `Engine+Log`, `Engine+Proposals`, `Engine+Reads`,
+/// `Engine+Apply`, `Engine+Groups`.
+public struct Engine: ~Copyable {
+    public var effects = Effects()
+
+    let configuration: EngineConfiguration
+    let wire: any WireFormat
+    let raftOptions: Raft.Options
+    let boot: UInt64
+    var dice: Dice64
+
+    // Groups.
+    var groups: [Group] = []
+    var isLive: [Bool] = []
+    var freeSlots: [Int] = []
+    var table = GroupTable()
+    var slotOfName: [GroupName: Int] = [:]  // ordered: looked up only
+    var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
+    var nextSerial: UInt64 = 1
+
+    // Links.
+    var peers: [Peer] = []
+    var strangers: [Stranger] = []
+    var nextConnection: UInt64 = 2
+    var nodeDeadline: Instant
+    var sparePool: [Block] = []
+
+    // The log, and who waits for it.
+    var log: SharedLog
+    var appended = Deque<AppendedMark>()
+    var deferred = Deque<DeferredMessage>()
+    var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
+    var readWaiters: [(slot: Int, serial: UInt64)] = []
+
+    // This turn.
+    var raftEffects = RaftEffects()
+    var touched: [Int] = []
+    var stage = StagingBuffer()
+    var awake: [Int] = []
+    var nextScan: Instant = .never
+
+    // Applying.
+    var applyQueue = Deque<Int>()
+    let applyScratch = ApplyScratch(capacity: Engine.applyLimit)
+
+    var waitingRequests = 0
+    /// How many groups this node leads.
+    public internal(set) var groupsLed = 0
+    var isFenced = false
+    var isHandingLeadersOver = false
+    var counters = NodeMetrics()
+    var rare = RareBranches()
+
+    /// Recovers from `directory` what is durable and becomes the node.
+    ///
+    /// - `boot`: a number that no other life of this node has used (random).
+    /// - `seed`: of the engine's own dice.
+    ///
+    /// Throws `configuration` for limits that can't work, `storage` when the log can't be
+    /// believed, `conflict` when it belongs to another node or cluster.
+    public init(
+        _ configuration: EngineConfiguration, directory: inout some LogDirectory, boot: UInt64,
+        seed: UInt64, now: Instant, wire: any WireFormat = StandardWireFormat()
+    ) throws(KraftError) {
+        try configuration.validate()
+        var dice = Dice64(seed: seed ^ boot)
+        let recovered = try LogRecovery.recover(
+            &directory, node: configuration.node, clusterID: configuration.clusterID,
+            limits: configuration.log, seed: dice.next())
+        let adopted = try Engine.members(of: recovered.groups, node: configuration.node)
+        self.configuration = configuration
+        self.wire = wire
+        self.boot = boot
+        var options = Raft.Options()
+        options.electionTimeout = configuration.timing.electionTimeout
+        options.electionSpread = configuration.timing.electionSpread
+        options.appendWindowEntries = configuration.limits.appendWindowEntries
+        raftOptions = options
+        log = SharedLog(
+            recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
+            limits: configuration.log, seed: dice.next())
+        self.dice = dice
+        nodeDeadline = now
+        peers = configuration.peers.filter { $0.node != configuration.node }
+            .sorted { $0.node < $1.node }
+            .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
+        if recovered.isTailTorn { rare.tornTailsDropped += 1 }
+        for tombstone in recovered.tombstones {
+            tombstones[tombstone.name] = tombstone.incarnation
+        }
+        for (group, membership) in adopted { _ = insert(group, membership, now: now) }
+    }
+
+    // MARK: Turns
+
+    /// Takes in one event. Cheap: work is collected until `endTurn`.
+    public mutating func step(_ event: Event, now: Instant) {
+        switch event {
+        case .tick: tick(now: now)
+        case .accepted(let connection): accepted(connection, now: now)
+        case .connected(let connection): connected(connection, now: now)
+        case .received(let connection, let bytes): received(connection, bytes, now: now)
+        case .sent(let connection, let count): sent(connection, count, now: now)
+        case .closed(let connection): closed(connection, now: now)
+        case .logWritten(let id): logWritten(id, now: now)
+        case .segmentPrepared(let number): log.segmentPrepared(number)
+        case .logRead(let id, let bytes): logRead(id, bytes)
+        case .logWriteFailed(_, let reason): fence("a log write failed: \(reason)", now: now)
+        case .segmentFailed(let number, let reason):
+            fence("log segment \(number) could not be prepared: \(reason)", now: now)
+        case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
+        }
+    }
+
+    /// Ends a turn: batches what was collected, and starts the next log write if none is under way.
+    public mutating func endTurn(now: Instant) {
+        guard !isFenced else { return }
+        var place = 0
+        while place < touched.count {
+            finishTurn(of: touched[place], now: now)
+            place += 1
+        }
+        touched.removeAll(keepingCapacity: true)
+        stage.removeAll()
+        if let preparation = log.takePreparation() {
+            effects.segmentPreparations.append(preparation)
+        }
+        if let write = log.takeWrite() {
+            counters.logWrites += 1
+            counters.logBytesWritten += UInt64(write.byteCount)
+            effects.logWrites.append(write)
+        }
+        log.trim()
+    }
+
+    /// When `tick` is due at the latest. `.never` when nothing is.
+    public var nextWakeUp: Instant { isFenced ? .never : min(nodeDeadline, nextScan) }
+
+    private mutating func tick(now: Instant) {
+        guard !isFenced else { return }
+        if now >= nodeDeadline { tickLinks(now: now) }
+        if now >= nextScan { scanAwake(now: now) }
+    }
+
+    /// Looks at the groups of which something is due. Groups at rest aren't in the list.
+    private mutating func scanAwake(now: Instant) {
+        nextScan = .never
+        var kept = 0
+        for place in awake.indices {
+            let slot = awake[place]
+            guard isLive[slot], groups[slot].wakeAt != .never else {
+                groups[slot].isAwake = false
+                continue
+            }
+            awake[kept] = slot
+            kept += 1
+            if groups[slot].wakeAt > now {
+                nextScan = min(nextScan, groups[slot].wakeAt)
+                continue
+            }
+            if isTicking(slot), groups[slot].raft.nextDeadline <= now {
+                groups[slot].raft.tick(now: now, effects: &raftEffects)
+                absorb(slot, now: now)
+            }
+            if groups[slot].requestDeadline <= now { expireRequests(of: slot, now: now) }
+            touch(slot)
+        }
+        awake.removeLast(awake.count - kept)
+    }
+
+    /// Whether the group's own timers count: not without a state machine, and a node that is about
+    /// to go doesn't campaign.
+    private func isTicking(_ slot: Int) -> Bool {
+        groups[slot].isRunning && (groups[slot].raft.isLeader || !isHandingLeadersOver)
+    }
+
+    /// Has `endTurn` look at the group.
+    mutating func touch(_ slot: Int) {
+        guard !groups[slot].isTouched else { return }
+        groups[slot].isTouched = true
+        touched.append(slot)
+    }
+
+    private mutating func finishTurn(of slot: Int, now: Instant) {
+        guard isLive[slot] else { return }
+        groups[slot].isTouched = false
+        if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
+        if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
+        if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
+        if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
+        if groups[slot].raft.isLeader, !groups[slot].isStopped {
+            sendEntries(of: slot)
+            groups[slot].raft.flush(now: now, effects: &raftEffects)
+            absorb(slot, now: now)
+            // The flush itself doesn't call for another look.
+            groups[slot].isTouched = false
+            if touched.last == slot { touched.removeLast() }
+        }
+        let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
+        let wakeAt = min(raftDeadline, groups[slot].requestDeadline)
+        groups[slot].wakeAt = wakeAt
+        guard wakeAt != .never else { return }
+        nextScan = min(nextScan, wakeAt)
+        if !groups[slot].isAwake {
+            groups[slot].isAwake = true
+            awake.append(slot)
+        }
+    }
+
+    /// After a failed write nothing that this node holds in memory may be believed to be durable,
+    /// ever: it says no more, and whoever waits is told so.
+    mutating func fence(_ reason: String, now: Instant) {
+        guard !isFenced else { return }
+        isFenced = true
+        for slot in groups.indices where isLive[slot] { dropWaiting(of: slot, .nodeStopped) }
+        for place in peers.indices {
+            if case .down = peers[place].link { continue }
+            effects.closes.append(peers[place].connection)
+            peers[place].link = .down
+        }
+        for stranger in strangers { effects.closes.append(stranger.connection) }
+        strangers = []
+        deferred.removeAll()
+        effects.notices.append(.fenced(reason: reason))
+    }
+}
+
+/// A record went into a batch: when that is durable, the group's entries up to `last` are.
+struct AppendedMark {
+    var batch: UInt64
+    var slot: Int
+    var serial: UInt64
+    var last: LogIndex
+}
+
+/// A message that may leave when a batch is durable.
+struct DeferredMessage {
+    var batch: UInt64
+    var slot: Int
+    var serial: UInt64
+    var to: NodeID
+    var message: Message
+}
+
+/// How often rare branches were taken, so that tests can tell whether they reached them.
+package struct RareBranches: Sendable {
+    package var truncations: UInt64 = 0
+    package var tornTailsDropped: UInt64 = 0
+    package var proposalsForwarded: UInt64 = 0
+    package var readsForwarded: UInt64 = 0
+    package var proposalsParked: UInt64 = 0
+    package var outcomesUnknown: UInt64 = 0
+    package var proposalsOverwritten: UInt64 = 0
+    package var staleRoutes: UInt64 = 0
+    package var readBacks: UInt64 = 0
+    package var leadersResigned: UInt64 = 0
+    package var connectionsReplaced: UInt64 = 0
+}
+
+extension EngineConfiguration {
+    /// Throws `configuration`, naming the field, for what can't work.
+    func validate() throws(KraftError) {
+        func fail(_ field: String, _ reason: String) -> KraftError {
+            KraftError(.configuration, "\(field): \(reason)")
+        }
+        if node.isNone { throw fail("node", "0 is not a node id") }
+        guard (1...Hello.clusterIDLimit).contains(clusterID.utf8.count) else {
+            throw fail("clusterID", "must have 1 to \(Hello.clusterIDLimit) bytes")
+        }
+        let ids = peers.map(\.node)
+        if ids.contains(.none) { throw fail("peers", "0 is not a node id") }
+        for (place, id) in ids.enumerated() where ids[..<place].contains(id) {
+            throw fail("peers", "node \(id) twice")
+        }
+        guard log.segmentSizeBytes % LogFormat.blockSize == 0,
+            (64 << 10...1 << 30).contains(log.segmentSizeBytes)
+        else {
+            throw fail("log.segmentSizeBytes", "must be a multiple of 4096 from 64 KiB to 1 GiB")
+        }
+        guard limits.commandSizeBytes > 0,
+            limits.commandSizeBytes <= min(8 << 20, log.segmentSizeBytes / 4)
+        else {
+            throw fail(
+                "limits.commandSizeBytes", "must be at most a quarter of a segment, and 8 MiB")
+        }
+        guard timing.beatInterval > .zero,
+            timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
+        else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
+    }
+}

@@ -1,0 +1,73 @@
+import RaftCore
+
+/// What one node is told about itself, its peers and its limits. Immutable while the node runs.
+public struct EngineConfiguration: Sendable {
+    public var node: NodeID
+    /// Nodes of another cluster are refused at the handshake. 1 to 128 bytes.
+    public var clusterID: String
+    /// The other nodes, and the addresses at which this node dials them. Opaque to the engine.
+    public var peers: [Peer]
+    public var timing = Timing()
+    public var log = LogLimits()
+    public var limits = Limits()
+
+    public struct Peer: Sendable, Hashable {
+        public var node: NodeID
+        public var address: String
+        public init(node: NodeID, address: String) {
+            self.node = node
+            self.address = address
+        }
+    }
+
+    public init(node: NodeID, clusterID: String, peers: [Peer]) {
+        self.node = node
+        self.clusterID = clusterID
+        self.peers = peers
+    }
+
+    public struct Timing: Sendable {
+        /// How often each pair of nodes exchanges a beat.
+        public var beatInterval = Nanoseconds.milliseconds(100)
+        /// A node that wasn't heard for this long is taken for dead by its peers; a leader that
+        /// can't hear a quorum for this long steps down.
+        public var electionTimeout = Nanoseconds.milliseconds(750)
+        /// Campaigns are spread at random over this much time after a leader is lost.
+        public var electionSpread = Nanoseconds.milliseconds(300)
+        /// A connection that has not completed its handshake by then is closed.
+        public var handshakeTimeout = Nanoseconds.seconds(5)
+        /// First and greatest pause before a peer is dialled again; doubles, with jitter.
+        public var reconnectMinimum = Nanoseconds.milliseconds(20)
+        public var reconnectMaximum = Nanoseconds.milliseconds(1_000)
+        public init() {}
+    }
+
+    public struct LogLimits: Sendable {
+        /// Size of a segment file; at least 64 KiB and four times the largest command.
+        public var segmentSizeBytes = 32 << 20
+        /// Recent log bytes kept in memory; older entries are read back from the disk.
+        public var cacheSizeBytes = 64 << 20
+        /// A batch is written at the latest when it holds this much.
+        public var batchSizeBytes = 4 << 20
+        public init() {}
+    }
+
+    public struct Limits: Sendable {
+        /// The largest command in bytes; more is refused with `too_large`.
+        public var commandSizeBytes = (1 << 20) + (64 << 10)
+        /// Proposals of one group that wait for commit, in number and bytes; more is `overloaded`.
+        public var pendingProposalsPerGroup = 65_536
+        public var pendingBytesPerGroup = 64 << 20
+        /// Proposals, reads and transfers of the whole node that wait; more is `overloaded`.
+        public var pendingRequests = 1_000_000
+        /// Entries in flight to one follower of one group.
+        public var appendWindowEntries = 16_384
+        /// Entry bytes in one append message (at least one entry goes).
+        public var appendSizeBytes = 256 << 10
+        /// Bytes queued to one peer's socket, above which no more entries are queued for it.
+        public var peerQueueBytes = 16 << 20
+        /// Inbound connections that have not completed their handshake.
+        public var pendingHandshakes = 64
+        public init() {}
+    }
+}

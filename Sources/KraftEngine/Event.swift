@@ -1,0 +1,91 @@
+import KraftRouting
+import RaftCore
+
+/// A connection of the node. Drivers number inbound ones with odd, the engine outbound ones with
+/// even values; a number is never used twice in a node's life.
+public struct ConnectionID: RawRepresentable, Hashable, Sendable {
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// A group's place in the engine's tables: dense, valid until the group is removed.
+public struct GroupSlot: RawRepresentable, Hashable, Sendable {
+    public let rawValue: Int
+    @inlinable public init(rawValue: Int) { self.rawValue = rawValue }
+}
+
+/// The caller's handle for one request; given back with its completion. Never 0.
+public typealias RequestToken = UInt64
+
+/// What happens to a node from outside. Buffers are valid only during the call.
+public enum Event {
+    /// `nextWakeUp` has come.
+    case tick
+    /// The peer port accepted a connection.
+    case accepted(ConnectionID)
+    /// A connection asked for by `Effects.connects` stands.
+    case connected(ConnectionID)
+    /// The next bytes of a connection's stream, in any portions.
+    case received(ConnectionID, UnsafeRawBufferPointer)
+    /// A block given in `Effects.sends` left the driver's queue (in order, each once).
+    case sent(ConnectionID, byteCount: Int)
+    /// The connection is gone (or could not be made). Not reported for `Effects.closes`.
+    case closed(ConnectionID)
+    /// The write **and its sync** ended well: its bytes survive a power cut.
+    case logWritten(LogWrite.ID)
+    /// The write or its sync failed: the node fences itself, for good.
+    case logWriteFailed(LogWrite.ID, reason: String)
+    /// The segment file exists, zeroed, header and directory entry durable.
+    case segmentPrepared(number: UInt64)
+    case segmentFailed(number: UInt64, reason: String)
+    /// The bytes asked for; fewer at the end of the file.
+    case logRead(LogRead.ID, UnsafeRawBufferPointer)
+    case logReadFailed(LogRead.ID, reason: String)
+}
+
+/// Write these pieces one behind the other at `offset` of the segment, then sync its data.
+/// One is under way at a time.
+public struct LogWrite: Sendable {
+    public typealias ID = UInt64
+    public var id: ID
+    public var segment: UInt64
+    public var offset: Int
+    public var pieces: [Piece]
+
+    public struct Piece: Sendable {
+        public var block: Block
+        public var range: Range<Int>
+    }
+
+    public var byteCount: Int { pieces.reduce(0) { $0 + $1.range.count } }
+}
+
+/// Make a segment file of this size, all zero but for the header, durable with its directory entry.
+/// It appears under its name whole or not at all.
+public struct SegmentPreparation: Sendable {
+    public var number: UInt64
+    public var sizeBytes: Int
+    public var header: [UInt8]
+}
+
+/// Read back a part of a segment. Never beyond what has been reported written.
+public struct LogRead: Sendable {
+    public typealias ID = UInt64
+    public var id: ID
+    public var segment: UInt64
+    public var offset: Int
+    public var count: Int
+}
+
+/// The log folder as the engine finds it when it starts; used only inside `Engine.init`.
+public protocol LogDirectory {
+    /// Numbers of the segment files, ascending.
+    mutating func segmentNumbers() throws(KraftError) -> [UInt64]
+    /// The whole content of a segment file.
+    mutating func load(segment number: UInt64) throws(KraftError) -> Block
+    /// As the effect, but at once.
+    mutating func prepare(_ segment: SegmentPreparation) throws(KraftError)
+    /// Makes everything durable that is in the files and the folder: what an earlier life wrote
+    /// without living to sync it may not be believed before that.
+    mutating func sync() throws(KraftError)
+}

@@ -1,0 +1,164 @@
+import DequeModule
+import KraftRouting
+import RaftCore
+
+/// One group on this node: its Raft replica, where its entries lie, and who waits for what.
+struct Group {
+    let id: GroupID
+    let name: GroupName
+    let incarnation: UInt64
+    /// Tells this life of a slot from the next.
+    let serial: UInt64
+    /// The version of the group's borders; part of its replicated state.
+    var epoch: Epoch = .first
+
+    var raft: Raft
+    var index: EntryIndex
+    var appliedIndex: LogIndex
+
+    /// Its state machine is there, so that it may lead and apply.
+    var isOpened = false
+    var isStopped = false
+    var isCountedAsLeader = false
+    var isApplying = false
+    /// It stands in the engine's queue of groups to apply.
+    var isApplyQueued = false
+
+    /// The batch of its newest record: what must wait for durability waits for this one.
+    var newestBatch: UInt64 = 0
+    /// The batch of the newest record that overwrote entries.
+    var truncationBatch: UInt64 = 0
+
+    // Within a turn.
+    var isTouched = false
+    var firstStaged: Int32 = -1
+    var lastStaged: Int32 = -1
+    var stagedCount = 0
+
+    // Who waits. All bounded by `EngineConfiguration.Limits`.
+    var pending = Deque<PendingProposal>()
+    var pendingBytes = 0
+    var parked = Deque<ParkedProposal>()
+    /// A node that was taken for the leader refused: wait until then, or for news.
+    var parkedUntil: Instant = .zero
+    var reads = Deque<WaitingRead>()
+    /// How many at the end of `reads` have neither ticket nor question yet.
+    var newReads = 0
+    var transfer: WaitingTransfer?
+
+    /// When something of it is due; the engine looks at it then.
+    var wakeAt: Instant = .never
+    var isAwake = false
+    /// Lower bound of the deadlines of those who wait.
+    var requestDeadline: Instant = .never
+
+    var metrics = GroupMetrics()
+
+    var isRunning: Bool { isOpened && !isStopped }
+    var waitingCount: Int { pending.count + parked.count + reads.count + stagedCount }
+}
+
+/// Who gets the answer.
+enum Origin {
+    case local(RequestToken)
+    case peer(NodeID, ConnectionID, request: UInt64)
+    /// Answered already: its deadline passed.
+    case gone
+}
+
+/// A proposal in this node's log that isn't applied yet.
+struct PendingProposal {
+    var index: LogIndex
+    var term: Term
+    var origin: Origin
+    var deadline: Instant
+    var proposedAt: Instant
+    var byteCount: Int
+}
+
+/// A proposal that waits for a leader; no log holds it.
+struct ParkedProposal {
+    var command: [UInt8]
+    var route: UInt64
+    var origin: Origin
+    var deadline: Instant
+}
+
+/// A linearizable read on its way.
+struct WaitingRead {
+    enum Stage {
+        case new
+        /// This node leads; the ticket's round must be confirmed.
+        case ticket(Raft.ReadTicket)
+        /// The leader was asked.
+        case asked(NodeID, request: UInt64)
+        /// Answer once this is applied.
+        case confirmed(LogIndex)
+    }
+
+    var origin: Origin
+    var stage: Stage
+    var deadline: Instant
+}
+
+struct WaitingTransfer {
+    var target: NodeID
+    var token: RequestToken
+    var deadline: Instant
+}
+
+/// Dense look-up of slots by group id: open addressing, for the path of every message.
+struct GroupTable {
+    private var keys: [UInt64] = Array(repeating: 0, count: 16)
+    private var slots: [Int32] = Array(repeating: -1, count: 16)
+    private var used = 0
+
+    /// -1 where no group is, -2 where one was removed.
+    func slot(of id: GroupID) -> Int? {
+        let mask = keys.count - 1
+        var place = Int(truncatingIfNeeded: id.rawValue) & mask
+        while slots[place] != -1 {
+            if slots[place] >= 0, keys[place] == id.rawValue { return Int(slots[place]) }
+            place = (place + 1) & mask
+        }
+        return nil
+    }
+
+    mutating func insert(_ id: GroupID, slot: Int) {
+        precondition(self.slot(of: id) == nil, "a group id twice")
+        if (used + 1) * 2 > keys.count { grow() }
+        place(id.rawValue, Int32(slot))
+    }
+
+    mutating func remove(_ id: GroupID) {
+        let mask = keys.count - 1
+        var place = Int(truncatingIfNeeded: id.rawValue) & mask
+        while slots[place] != -1 {
+            if slots[place] >= 0, keys[place] == id.rawValue {
+                slots[place] = -2
+                return
+            }
+            place = (place + 1) & mask
+        }
+    }
+
+    private mutating func place(_ key: UInt64, _ slot: Int32) {
+        let mask = keys.count - 1
+        var place = Int(truncatingIfNeeded: key) & mask
+        while slots[place] != -1 { place = (place + 1) & mask }
+        keys[place] = key
+        slots[place] = slot
+        used += 1
+    }
+
+    private mutating func grow() {
+        let old = (keys, slots)
+        let live = old.1.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+        var size = 16
+        while size < (live + 1) * 4 { size *= 2 }
+        keys = Array(repeating: 0, count: size)
+        slots = Array(repeating: -1, count: size)
+        used = 0
+        for (key, slot) in zip(old.0, old.1) where slot >= 0 { place(key, slot) }
+    }
+}

@@ -1,0 +1,66 @@
+import RaftCore
+
+/// The first frame of each side of a connection: who speaks, and of which cluster.
+struct Hello: Hashable {
+    static let magic: UInt32 = 0x5446_524B  // "KRFT"
+    /// Protocol versions that this node speaks.
+    static let versions: ClosedRange<UInt16> = 1...1
+    static let clusterIDLimit = 128
+
+    var versions: ClosedRange<UInt16>
+    var clusterID: String
+    var node: NodeID
+    /// Whom the speaker takes the other side for.
+    var expected: NodeID
+    /// Random for each life of a node's process.
+    var boot: UInt64
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.write(Hello.magic)
+        writer.write(versions.lowerBound)
+        writer.write(versions.upperBound)
+        writer.write(node.rawValue)
+        writer.write(expected.rawValue)
+        writer.write(boot)
+        writer.writeString(clusterID)
+        return writer.bytes
+    }
+
+    static func decode(_ body: UnsafeRawBufferPointer) -> Hello? {
+        var reader = ByteReader(body)
+        do {
+            guard try reader.read(UInt32.self) == magic else { return nil }
+            let low = try reader.read(UInt16.self)
+            let high = try reader.read(UInt16.self)
+            guard low <= high else { return nil }
+            let node = NodeID(try reader.read(UInt32.self))
+            let expected = NodeID(try reader.read(UInt32.self))
+            let boot = try reader.read(UInt64.self)
+            // What a later version adds stands behind this, and is passed over.
+            let clusterID = try reader.readString(limit: clusterIDLimit)
+            return Hello(
+                versions: low...high, clusterID: clusterID, node: node, expected: expected,
+                boot: boot)
+        } catch { return nil }
+    }
+
+    /// Why `self`, received by `node` of `clusterID`, is refused; nil if it is welcome.
+    func objection(node: NodeID, clusterID: String, isPeer: (NodeID) -> Bool) -> String? {
+        if !versions.overlaps(Hello.versions) {
+            return "protocol versions \(versions) are not spoken here (\(Hello.versions))"
+        }
+        if self.clusterID != clusterID {
+            return "it belongs to cluster '\(printable(self.clusterID))', not to '\(clusterID)'"
+        }
+        if self.node == node { return "it claims to be node \(node), which is this node" }
+        if expected != node { return "it looks for node \(expected), but this is node \(node)" }
+        if !isPeer(self.node) { return "node \(self.node) is not a member" }
+        return nil
+    }
+
+    /// What strangers send may end in a log: plain ASCII, or a dot.
+    private func printable(_ text: String) -> String {
+        String(text.unicodeScalars.prefix(64).map { (" "..."~").contains($0) ? Character($0) : "." })
+    }
+}

@@ -1,0 +1,55 @@
+import KraftRouting
+import RaftCore
+
+/// What is in a log, for tools and tests: what a node that starts on these bytes recovers.
+package enum LogInspection {
+    package struct Entry: Hashable, Sendable {
+        package var index: LogIndex
+        package var term: Term
+        /// Of the entry's kind and payload.
+        package var hash: UInt64
+    }
+
+    package struct Group: Sendable {
+        package var id: GroupID
+        package var name: GroupName
+        package var incarnation: UInt64
+        package var voters: [NodeID]
+        package var term: Term
+        package var vote: NodeID
+        /// Ascending, without gaps.
+        package var entries: [Entry]
+    }
+
+    /// The groups that live, ascending by id. `segments` ascend in number.
+    ///
+    /// Throws `storage` for what a node would refuse to start on.
+    package static func inspect(
+        _ segments: [(number: UInt64, bytes: UnsafeRawBufferPointer)]
+    ) throws(KraftError) -> [Group] {
+        var entries: [GroupID: [Entry]] = [:]  // ordered: looked up only
+        let log = try LogRecovery.read(segments) { header, payload in
+            guard header.kind == .entries else { return }
+            var known = entries[header.group] ?? []
+            while let last = known.last, last.index >= header.index { known.removeLast() }
+            var offset = 0
+            for number in 0..<header.count {
+                let size =
+                    LogFormat.entryHeaderSize + EntryRun.payloadCount(payload, at: offset)
+                let bytes = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + size)])
+                known.append(
+                    Entry(
+                        index: header.index + number, term: header.term,
+                        hash: LogFormat.checksum(bytes, seed: 0)))
+                offset += size
+            }
+            entries[header.group] = known
+        }
+        return log.groups.map { group in
+            Group(
+                id: group.id, name: group.name, incarnation: group.incarnation,
+                voters: group.voters, term: group.hardState.term, vote: group.hardState.vote,
+                entries: entries[group.id] ?? [])
+        }.sorted { $0.id < $1.id }
+    }
+}

@@ -1,0 +1,323 @@
+import KraftRouting
+import RaftCore
+
+/// What a node finds in its log when it starts.
+struct RecoveredLog {
+    var firstSegment: UInt64
+    /// Of the segments from `firstSegment` on, the prepared spare included.
+    var nonces: [UInt64] = []
+    /// Where the next batch goes.
+    var end: LogPosition
+    var nextSequence: UInt64 = 1
+    var groups: [RecoveredGroup] = []
+    /// The last incarnation of each name that was removed here.
+    var tombstones: [(name: GroupName, incarnation: UInt64)] = []
+    /// The newest segments, within the cache's budget.
+    var blocks: [SharedLog.CachedBlock] = []
+    /// A write at the end was not whole: it was never acknowledged, and was dropped.
+    var isTailTorn = false
+}
+
+/// One group as the log describes it.
+struct RecoveredGroup {
+    var id: GroupID
+    var name: GroupName
+    var incarnation: UInt64
+    var voters: [NodeID]
+    var hardState = HardState()
+    var terms = LogTerms()
+    var index = EntryIndex()
+}
+
+/// Reads a whole log, record by record, and tells a torn tail from damage.
+///
+/// A torn tail is the last write, when the crash came before its sync ended: nobody was told of
+/// it. A batch of a **later** write behind a broken one proves that the broken one had been synced,
+/// and so perhaps acknowledged: that is damage, and the node refuses to start.
+struct LogRecovery {
+    private(set) var log: RecoveredLog
+    private var places: [GroupID: Int] = [:]  // ordered: looked up only
+    /// For each segment, whether nothing stands behind its last good batch.
+    private var isRestEmpty: [Bool] = []
+    /// What each record adds, for whoever wants to see the entries themselves.
+    typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
+
+    private init(firstSegment: UInt64) {
+        log = RecoveredLog(
+            firstSegment: firstSegment,
+            end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
+    }
+
+    /// Recovers from `directory`; a new log is begun where there is none.
+    static func recover(
+        _ directory: inout some LogDirectory, node: NodeID, clusterID: String,
+        limits: EngineConfiguration.LogLimits, seed: UInt64
+    ) throws(KraftError) -> RecoveredLog {
+        var dice = Dice64(seed: seed)
+        var numbers = try directory.segmentNumbers()
+        if numbers.isEmpty {
+            try directory.prepare(
+                .make(
+                    number: 1, nonce: dice.next(), sizeBytes: limits.segmentSizeBytes, node: node,
+                    clusterID: clusterID))
+            numbers = [1]
+        }
+        try directory.sync()
+        var recovery = LogRecovery(firstSegment: numbers[0])
+        for (place, number) in numbers.enumerated() {
+            let block = try directory.load(segment: number)
+            guard number == numbers[0] + UInt64(place) else {
+                throw damage(number, "segment \(numbers[0] + UInt64(place)) is missing before it")
+            }
+            try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
+            try recovery.read(block.bytes, number) { _, _ in }
+            recovery.keep(block, number, budget: limits.cacheSizeBytes)
+        }
+        recovery.trimBlocks()
+        recovery.findTornTail()
+        if recovery.log.isTailTorn {
+            try recovery.leaveTornTail(
+                &directory, limits: limits, node: node, clusterID: clusterID, dice: &dice)
+        }
+        return recovery.log
+    }
+
+    /// Reads segments that are in memory, for tools and tests.
+    static func read(
+        _ segments: [(number: UInt64, bytes: UnsafeRawBufferPointer)], visit: Visitor
+    ) throws(KraftError) -> RecoveredLog {
+        var recovery = LogRecovery(firstSegment: segments.first?.number ?? 1)
+        for segment in segments { try recovery.read(segment.bytes, segment.number, visit: visit) }
+        return recovery.log
+    }
+
+    // MARK: Segments
+
+    private func checkOwner(
+        of bytes: UnsafeRawBufferPointer, _ number: UInt64, node: NodeID, clusterID: String
+    ) throws(KraftError) {
+        guard let header = SegmentHeader.decode(bytes) else { return }
+        guard header.node == node else {
+            throw KraftError(
+                .conflict, "the data folder belongs to node \(header.node), not to node \(node)")
+        }
+        guard header.clusterID == clusterID else {
+            throw KraftError(
+                .conflict,
+                "the data folder belongs to cluster '\(header.clusterID)', not to '\(clusterID)'")
+        }
+    }
+
+    private mutating func read(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
+    ) throws(KraftError) {
+        guard let header = SegmentHeader.decode(bytes), header.number == number else {
+            throw LogRecovery.damage(number, "its header is damaged")
+        }
+        log.nonces.append(header.nonce)
+        var offset = LogFormat.blockSize
+        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+            offset += size
+            log.end = LogPosition(segment: number, offset: offset)
+        }
+        try checkRest(bytes, number, from: offset, nonce: header.nonce)
+    }
+
+    /// Takes in the batch at `offset` and returns the space it takes; nil where the log ends.
+    private mutating func readBatch(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ offset: Int, nonce: UInt64,
+        visit: Visitor
+    ) throws(KraftError) -> Int? {
+        guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+            batch.sequence == log.nextSequence
+        else { return nil }
+        let end = offset + Int(batch.byteCount)
+        let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
+        // First see that all records are sound: a batch counts whole or not at all.
+        var records: [(RecordHeader, UnsafeRawBufferPointer, Int)] = []
+        var place = offset + LogFormat.batchHeaderSize
+        for _ in 0..<batch.recordCount {
+            guard
+                let record = RecordHeader.decode(whole, at: place, nonce: nonce, offset: place)
+            else { return nil }
+            records.append((record.header, record.payload, place))
+            place += LogFormat.recordSize(payload: record.header.payloadCount)
+        }
+        guard place == end else { return nil }
+        for (header, payload, place) in records {
+            let position = LogPosition(segment: number, offset: place)
+            try take(header, payload, at: position)
+            visit(header, payload)
+        }
+        log.nextSequence += 1
+        return LogFormat.roundUp(Int(batch.byteCount), to: LogFormat.blockSize)
+    }
+
+    /// Behind the last good batch there may be nothing, or what is left of one torn write.
+    private mutating func checkRest(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, from start: Int, nonce: UInt64
+    ) throws(KraftError) {
+        var offset = start
+        while offset + LogFormat.batchHeaderSize <= bytes.count {
+            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+                batch.sequence >= log.nextSequence, batch.writeSequence > log.nextSequence
+            {
+                throw LogRecovery.damage(
+                    number,
+                    "batch \(log.nextSequence) at offset \(start) is damaged, although a later "
+                        + "write stands at offset \(offset)")
+            }
+            offset += LogFormat.blockSize
+        }
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)...])
+        isRestEmpty.append(!rest.contains { $0 != 0 })
+    }
+
+    private mutating func keep(_ block: Block, _ number: UInt64, budget: Int) {
+        log.blocks.append(
+            .init(start: LogPosition(segment: number, offset: 0), block: block))
+        var total = log.blocks.reduce(0) { $0 + $1.block.capacity }
+        while total > budget, let first = log.blocks.first {
+            total -= first.block.capacity
+            log.blocks.removeFirst()
+        }
+    }
+
+    /// In memory the log ends where it ends: what stands behind in the files is not part of it.
+    private mutating func trimBlocks() {
+        log.blocks.removeAll { $0.start.segment > log.end.segment }
+        if let last = log.blocks.last, last.start.segment == log.end.segment {
+            last.block.count = log.end.offset
+        }
+    }
+
+    /// What is left of a torn write may stand behind the log's end, or at the front of segments
+    /// behind it.
+    private mutating func findTornTail() {
+        let endPlace = Int(log.end.segment - log.firstSegment)
+        log.isTailTorn = isRestEmpty[endPlace...].contains(false)
+    }
+
+    /// What is left of a torn write could one day pass for part of the log, so the log goes on in
+    /// a segment that holds nothing, behind all that hold something.
+    private mutating func leaveTornTail(
+        _ directory: inout some LogDirectory, limits: EngineConfiguration.LogLimits, node: NodeID,
+        clusterID: String, dice: inout Dice64
+    ) throws(KraftError) {
+        let lastUsed = isRestEmpty.lastIndex(of: false) ?? 0
+        let next = max(log.end.segment, log.firstSegment + UInt64(lastUsed)) + 1
+        if next >= log.firstSegment + UInt64(log.nonces.count) {
+            let nonce = dice.next()
+            try directory.prepare(
+                .make(
+                    number: next, nonce: nonce, sizeBytes: limits.segmentSizeBytes, node: node,
+                    clusterID: clusterID))
+            log.nonces.append(nonce)
+        }
+        log.end = LogPosition(segment: next, offset: LogFormat.blockSize)
+    }
+
+    static func damage(_ segment: UInt64, _ reason: String) -> KraftError {
+        KraftError(.storage, "log segment \(segment): \(reason)")
+    }
+
+    // MARK: Records
+
+    private mutating func take(
+        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
+    ) throws(KraftError) {
+        switch header.kind {
+        case .groupCreated:
+            let group = try GroupRecord.decode(payload, position)
+            places[header.group] = log.groups.count
+            log.groups.append(
+                RecoveredGroup(
+                    id: header.group, name: group.name, incarnation: group.incarnation,
+                    voters: group.voters))
+        case .groupRemoved:
+            let group = try GroupRecord.decode(payload, position)
+            log.tombstones.removeAll { $0.name == group.name }
+            log.tombstones.append((group.name, group.incarnation))
+            if let place = places.removeValue(forKey: header.group) {
+                log.groups.remove(at: place)
+                for later in place..<log.groups.count { places[log.groups[later].id] = later }
+            }
+        case .hardState:
+            let place = try place(of: header, position)
+            let state = HardState(term: header.term, vote: NodeID(UInt32(header.count)))
+            guard state.term >= log.groups[place].hardState.term else {
+                throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
+            }
+            log.groups[place].hardState = state
+        case .entries:
+            try takeEntries(header, payload, at: position)
+        }
+    }
+
+    private mutating func takeEntries(
+        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
+    ) throws(KraftError) {
+        let place = try place(of: header, position)
+        let last = log.groups[place].terms.last
+        guard header.count > 0, header.index > .zero, header.index <= last.index.next,
+            EntryRun.isWellFormed(payload, count: header.count)
+        else {
+            throw LogRecovery.damage(
+                position.segment, "entries that don't fit at offset \(position.offset)")
+        }
+        if header.index <= last.index { log.groups[place].terms.truncate(from: header.index) }
+        guard header.term >= log.groups[place].terms.last.term else {
+            throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
+        }
+        log.groups[place].terms.append(count: header.count, term: header.term)
+        log.groups[place].index.append(
+            first: header.index, count: header.count, position: position,
+            payloadCount: header.payloadCount)
+    }
+
+    private func place(
+        of header: RecordHeader, _ position: LogPosition
+    ) throws(KraftError) -> Int {
+        guard let place = places[header.group] else {
+            throw LogRecovery.damage(
+                position.segment, "a record of an unknown group at offset \(position.offset)")
+        }
+        return place
+    }
+}
+
+/// The payload of the records that tell of a group's creation and removal.
+struct GroupRecord {
+    var name: GroupName
+    var incarnation: UInt64
+    var voters: [NodeID]
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.writeString(name.string)
+        writer.write(incarnation)
+        writer.write(UInt32(voters.count))
+        for voter in voters { writer.write(voter.rawValue) }
+        return writer.bytes
+    }
+
+    static func decode(
+        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
+    ) throws(KraftError) -> GroupRecord {
+        do {
+            var reader = ByteReader(payload)
+            let string = try reader.readString(limit: GroupName.lengthLimit)
+            guard let name = GroupName(string) else { throw ByteReader.Malformed() }
+            let incarnation = try reader.read(UInt64.self)
+            let count = try reader.read(UInt32.self)
+            guard count <= UInt32(Membership.memberLimit) else { throw ByteReader.Malformed() }
+            var voters: [NodeID] = []
+            for _ in 0..<count { voters.append(NodeID(try reader.read(UInt32.self))) }
+            guard Membership(voters: voters) != nil else { throw ByteReader.Malformed() }
+            return GroupRecord(name: name, incarnation: incarnation, voters: voters)
+        } catch {
+            throw LogRecovery.damage(
+                position.segment, "a group's record at offset \(position.offset) is damaged")
+        }
+    }
+}

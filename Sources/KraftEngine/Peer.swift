@@ -1,0 +1,73 @@
+import DequeModule
+import KraftRouting
+import RaftCore
+
+/// Another node, and the one connection to it. The node with the lower id dials.
+struct Peer {
+    enum Link {
+        /// Not connected; dialled again at `nextDial` if it's ours to dial.
+        case down
+        case dialling
+        /// Dialled, and our hello sent; waits for the answer.
+        case greeting
+        case ready
+    }
+
+    let node: NodeID
+    let address: String
+
+    var link = Link.down
+    var connection = ConnectionID(rawValue: 0)
+    var linkSince: Instant
+    /// Of the other side's process; 0 before the first handshake.
+    var boot: UInt64 = 0
+    var reader = FrameReader()
+    var writer: FrameWriter?
+    /// Blocks given to the driver that have not left yet.
+    var queued = Deque<Block>()
+    var queuedBytes = 0
+
+    var lastHeard: Instant?
+    /// Heard within the election timeout.
+    var isAlive = false
+    var nextBeat: Instant
+    var beatSequence: UInt64 = 0
+    var lastBeatHeard: UInt64 = 0
+    var groupsLed = 0
+    var groups = 0
+
+    var nextDial: Instant
+    var dialPause: Nanoseconds
+
+    /// Proposals forwarded to it, oldest first; the numbers of requests are contiguous.
+    var forwarded = Deque<ForwardedRequest>()
+    var firstForwarded: UInt64 = 1
+    var forwardDeadline: Instant = .never
+    var nextReadRequest: UInt64 = 1
+
+    var isReady: Bool { if case .ready = link { true } else { false } }
+
+    init(_ peer: EngineConfiguration.Peer, now: Instant, pause: Nanoseconds) {
+        node = peer.node
+        address = peer.address
+        linkSince = now
+        nextBeat = now
+        nextDial = now
+        dialPause = pause
+    }
+}
+
+/// A proposal that another node was asked to make.
+struct ForwardedRequest {
+    var slot: Int
+    var serial: UInt64
+    var proposal: ParkedProposal
+    var isDone = false
+}
+
+/// An inbound connection that has not said who it is.
+struct Stranger {
+    var connection: ConnectionID
+    var since: Instant
+    var reader = FrameReader()
+}

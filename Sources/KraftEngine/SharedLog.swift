@@ -1,0 +1,325 @@
+import KraftRouting
+import RaftCore
+
+/// The node's one write-ahead log, as far as it is memory: records of all groups are collected in
+/// batches, a batch is one aligned write and one sync, and recent bytes stay readable.
+///
+/// While one write is under way the next batches collect. What is in a batch counts as durable
+/// only when `completed` has reached the batch's sequence.
+struct SharedLog {
+    /// Bytes of the log that are in memory: what `block` holds stands at `start` and behind.
+    struct CachedBlock {
+        var start: LogPosition
+        var block: Block
+    }
+
+    private struct Batch {
+        var sequence: UInt64
+        var block: Block
+        /// Where the batch starts in its block.
+        var blockOffset: Int
+        var position: LogPosition
+        var recordCount: UInt32 = 0
+        /// Header and records, unpadded.
+        var byteCount = LogFormat.batchHeaderSize
+        var paddedCount: Int { LogFormat.roundUp(byteCount, to: LogFormat.blockSize) }
+    }
+
+    private struct Write {
+        var id: LogWrite.ID
+        var lastSequence: UInt64
+        var start: LogPosition
+        var end: LogPosition
+    }
+
+    private let identity: (node: NodeID, clusterID: String)
+    private let limits: EngineConfiguration.LogLimits
+    let blockSizeBytes: Int
+
+    /// Nonces of the segments from `firstSegment` on, prepared or still to be.
+    private var nonces: [UInt64]
+    private let firstSegment: UInt64
+    private var preparedUpTo: UInt64
+    private var dice: Dice64
+
+    private var blocks: [CachedBlock] = []
+    private var cachedBytes = 0
+    /// Where the next batch starts.
+    private var end: LogPosition
+    private var open: Batch?
+    private var closed: [Batch] = []
+    private var underWay: Write?
+    private var nextWriteID: LogWrite.ID = 1
+    private(set) var nextSequence: UInt64
+    /// All batches up to this one are durable.
+    private(set) var completed: UInt64
+    /// Where they end in the segment that was written last.
+    private var durableEnd: LogPosition
+
+    private(set) var readBack: LogReadBack
+
+    init(
+        recovered: RecoveredLog, node: NodeID, clusterID: String,
+        limits: EngineConfiguration.LogLimits, seed: UInt64
+    ) {
+        identity = (node, clusterID)
+        self.limits = limits
+        blockSizeBytes = min(1 << 20, LogFormat.roundUp(limits.segmentSizeBytes / 8, to: 4_096))
+        nonces = recovered.nonces
+        firstSegment = recovered.firstSegment
+        preparedUpTo = recovered.firstSegment + UInt64(recovered.nonces.count) - 1
+        dice = Dice64(seed: seed)
+        end = recovered.end
+        durableEnd = recovered.end
+        nextSequence = recovered.nextSequence
+        completed = recovered.nextSequence - 1
+        readBack = LogReadBack()
+        blocks = recovered.blocks
+        cachedBytes = blocks.reduce(0) { $0 + $1.block.capacity }
+    }
+
+    // MARK: Writing
+
+    /// The batch that the next record goes into; what waits for that record waits for this.
+    var collecting: UInt64 { open?.sequence ?? nextSequence }
+    var isWriteUnderWay: Bool { underWay != nil }
+    /// Bytes that wait for the disk.
+    var waitingBytes: Int {
+        (open?.byteCount ?? 0) + closed.reduce(0) { $0 + $1.byteCount }
+    }
+
+    /// Adds a record whose payload `fill` writes; returns where the record stands and the batch
+    /// that it is in.
+    mutating func append(
+        _ header: RecordHeader, _ fill: (UnsafeMutableRawPointer) -> Void
+    ) -> (position: LogPosition, batch: UInt64) {
+        let size = LogFormat.recordSize(payload: header.payloadCount)
+        openBatch(for: size)
+        guard var batch = open else { preconditionFailure("no batch is open") }
+        open = nil
+        let blockOffset = batch.blockOffset + batch.byteCount
+        let target = batch.block.base + blockOffset
+        let position = batch.position + batch.byteCount
+        fill(target + LogFormat.recordHeaderSize)
+        header.encode(to: target, nonce: nonce(of: position.segment), offset: position.offset)
+        let unpadded = LogFormat.recordHeaderSize + header.payloadCount
+        (target + unpadded).initializeMemory(as: UInt8.self, repeating: 0, count: size - unpadded)
+        batch.byteCount += size
+        batch.recordCount += 1
+        batch.block.count = batch.blockOffset + batch.byteCount
+        let sequence = batch.sequence
+        open = batch
+        return (position, sequence)
+    }
+
+    /// Makes sure that a batch is open with room for `size` more bytes.
+    private mutating func openBatch(for size: Int) {
+        if let batch = open {
+            let used = batch.byteCount + size
+            let fitsBlock =
+                batch.blockOffset + LogFormat.roundUp(used, to: LogFormat.blockSize)
+                <= batch.block.capacity
+            let fitsSegment = batch.position.offset + used <= limits.segmentSizeBytes
+            if fitsBlock, fitsSegment { return }
+            closeBatch()
+        }
+        let need = LogFormat.roundUp(
+            LogFormat.batchHeaderSize + size, to: LogFormat.blockSize)
+        precondition(
+            LogFormat.blockSize + need <= limits.segmentSizeBytes, "a record beyond a segment")
+        var isFresh = blocks.isEmpty
+        if end.offset + need > limits.segmentSizeBytes {
+            end = LogPosition(segment: end.segment + 1, offset: LogFormat.blockSize)
+            isFresh = true
+        }
+        if let last = blocks.last {
+            // Recovered segments are only read.
+            let isRecovered = last.start.offset < LogFormat.blockSize
+            isFresh = isFresh || isRecovered || last.block.capacity - last.block.count < need
+        }
+        if isFresh {
+            let block = Block(capacity: max(blockSizeBytes, need))
+            blocks.append(CachedBlock(start: end, block: block))
+            cachedBytes += block.capacity
+        }
+        let current = blocks[blocks.count - 1]
+        let blockOffset = current.block.count
+        precondition(current.start + blockOffset == end, "blocks and log out of step")
+        current.block.count = blockOffset + LogFormat.batchHeaderSize
+        open = Batch(
+            sequence: nextSequence, block: current.block, blockOffset: blockOffset, position: end)
+        nextSequence += 1
+    }
+
+    private mutating func closeBatch() {
+        guard let batch = open else { return }
+        open = nil
+        let padding = batch.paddedCount - batch.byteCount
+        (batch.block.base + batch.blockOffset + batch.byteCount)
+            .initializeMemory(as: UInt8.self, repeating: 0, count: padding)
+        batch.block.count = batch.blockOffset + batch.paddedCount
+        end = batch.position + batch.paddedCount
+        closed.append(batch)
+    }
+
+    /// The next write, if none is under way and there is something to write into a segment that
+    /// is prepared.
+    mutating func takeWrite() -> LogWrite? {
+        guard underWay == nil else { return nil }
+        closeBatch()
+        guard let first = closed.first, first.position.segment <= preparedUpTo else { return nil }
+        var pieces: [LogWrite.Piece] = []
+        var byteCount = 0
+        var taken = 0
+        for batch in closed {
+            let isNext = batch.position == first.position + byteCount
+            guard isNext, byteCount + batch.paddedCount <= limits.batchSizeBytes || taken == 0
+            else { break }
+            seal(batch, writeSequence: first.sequence)
+            let range = batch.blockOffset..<(batch.blockOffset + batch.paddedCount)
+            if let last = pieces.last, last.block === batch.block {
+                pieces[pieces.count - 1].range = last.range.lowerBound..<range.upperBound
+            } else {
+                pieces.append(.init(block: batch.block, range: range))
+            }
+            byteCount += batch.paddedCount
+            taken += 1
+        }
+        let write = Write(
+            id: nextWriteID, lastSequence: closed[taken - 1].sequence, start: first.position,
+            end: first.position + byteCount)
+        nextWriteID += 1
+        underWay = write
+        closed.removeFirst(taken)
+        return LogWrite(
+            id: write.id, segment: first.position.segment, offset: first.position.offset,
+            pieces: pieces)
+    }
+
+    private func seal(_ batch: Batch, writeSequence: UInt64) {
+        let header = BatchHeader(
+            recordCount: batch.recordCount, byteCount: UInt64(batch.byteCount),
+            sequence: batch.sequence, writeSequence: writeSequence)
+        header.encode(
+            to: batch.block.base + batch.blockOffset, nonce: nonce(of: batch.position.segment),
+            offset: batch.position.offset)
+    }
+
+    /// A write and its sync ended well. False for a write that isn't under way.
+    mutating func written(_ id: LogWrite.ID) -> Bool {
+        guard let write = underWay, write.id == id else { return false }
+        underWay = nil
+        completed = write.lastSequence
+        durableEnd = write.end
+        return true
+    }
+
+    // MARK: Segments
+
+    private func nonce(of segment: UInt64) -> UInt64 { nonces[Int(segment - firstSegment)] }
+
+    /// The next segment to prepare: one is always kept ahead of the one that is being filled.
+    mutating func takePreparation() -> SegmentPreparation? {
+        let wanted = end.segment + 1
+        let asked = firstSegment + UInt64(nonces.count) - 1
+        guard asked < wanted else { return nil }
+        let number = asked + 1
+        let nonce = dice.next()
+        nonces.append(nonce)
+        return preparation(number: number, nonce: nonce)
+    }
+
+    private func preparation(number: UInt64, nonce: UInt64) -> SegmentPreparation {
+        SegmentPreparation.make(
+            number: number, nonce: nonce, sizeBytes: limits.segmentSizeBytes,
+            node: identity.node, clusterID: identity.clusterID)
+    }
+
+    mutating func segmentPrepared(_ number: UInt64) {
+        if number == preparedUpTo + 1 { preparedUpTo = number }
+    }
+
+    // MARK: Reading
+
+    /// The payload of a record, if it is in memory. Valid until the next `trim`.
+    func payload(at position: LogPosition, count: Int) -> UnsafeRawBufferPointer? {
+        let start = position + LogFormat.recordHeaderSize
+        if let bytes = cached(at: start, count: count) { return bytes }
+        return readBack.payload(
+            at: position, count: count, nonce: nonce(of: position.segment))
+    }
+
+    private func cached(at start: LogPosition, count: Int) -> UnsafeRawBufferPointer? {
+        guard let first = blocks.first, start >= first.start else { return nil }
+        var low = 0
+        var high = blocks.count
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if blocks[middle].start <= start { low = middle } else { high = middle }
+        }
+        let candidate = blocks[low]
+        let offset = start - candidate.start
+        guard offset + count <= candidate.block.count else { return nil }
+        return UnsafeRawBufferPointer(start: candidate.block.base + offset, count: count)
+    }
+
+    /// Asks for a record that isn't in memory (with what follows it, on the chance); nil if that
+    /// is on its way already.
+    mutating func requestRead(at position: LogPosition, count: Int) -> LogRead? {
+        let whole = LogFormat.recordHeaderSize + count
+        // What isn't durable yet would be read as it was before, and be taken for damage later.
+        let isLast = position.segment == durableEnd.segment
+        let end = isLast ? durableEnd.offset : limits.segmentSizeBytes
+        guard position.offset + whole <= end else { return nil }
+        return readBack.request(at: position, count: whole, most: end - position.offset)
+    }
+
+    /// A record that was read back isn't what was written there.
+    func isDamaged(at position: LogPosition, count: Int) -> Bool {
+        cached(at: position + LogFormat.recordHeaderSize, count: count) == nil
+            && readBack.holds(position, count: LogFormat.recordHeaderSize + count)
+            && payload(at: position, count: count) == nil
+    }
+
+    mutating func wasRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) {
+        readBack.wasRead(id, bytes)
+    }
+
+    /// Drops the oldest cached blocks beyond the budget, never one that isn't durable yet.
+    mutating func trim() {
+        guard cachedBytes > limits.cacheSizeBytes else { return }
+        let waiting = underWay?.start ?? closed.first?.position ?? open?.position
+        var dropped = 0
+        while cachedBytes > limits.cacheSizeBytes, dropped < blocks.count - 1 {
+            if let waiting, blocks[dropped + 1].start > waiting { break }
+            cachedBytes -= blocks[dropped].block.capacity
+            dropped += 1
+        }
+        if dropped > 0 { blocks.removeFirst(dropped) }
+    }
+}
+
+extension SegmentPreparation {
+    static func make(
+        number: UInt64, nonce: UInt64, sizeBytes: Int, node: NodeID, clusterID: String
+    ) -> SegmentPreparation {
+        let header = SegmentHeader(
+            number: number, nonce: nonce, sizeBytes: UInt64(sizeBytes), node: node,
+            clusterID: clusterID)
+        return SegmentPreparation(number: number, sizeBytes: sizeBytes, header: header.encoded())
+    }
+}
+
+/// The engine's dice (SplitMix64).
+struct Dice64 {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

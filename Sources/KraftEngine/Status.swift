@@ -1,0 +1,93 @@
+import KraftRouting
+import RaftCore
+
+/// A group as one node sees it.
+public struct GroupStatus: Sendable {
+    public var slot: GroupSlot
+    public var name: GroupName
+    public var id: GroupID
+    public var incarnation: UInt64
+    public var epoch: Epoch
+    public var state: State
+    public var role: Role
+    public var term: Term
+    /// `.none` when unknown.
+    public var leader: NodeID
+    public var commitIndex: LogIndex
+    public var appliedIndex: LogIndex
+    public var firstIndex: LogIndex
+    public var lastIndex: LogIndex
+    public var voters: [NodeID]
+    /// What the leader knows of each replica; on other nodes only this node's own is known.
+    public var replicas: [Replica]
+    /// Nothing is under way and no timer runs: the group costs nothing.
+    public var isQuiesced: Bool
+
+    public enum State: String, Sendable { case running, stopped, recovering }
+    public enum Role: String, Sendable { case leader, follower, candidate }
+
+    public struct Replica: Sendable {
+        public var node: NodeID
+        public var matchIndex: LogIndex
+        /// `probe`, `replicate`, `unreachable`, or `unknown` on a node that doesn't lead.
+        public var state: String
+    }
+}
+
+/// Counters of one group on one node since it started.
+public struct GroupMetrics: Sendable {
+    public var commandsApplied: UInt64 = 0
+    public var bytesApplied: UInt64 = 0
+    public var elections: UInt64 = 0
+    /// From proposal to commit and from commit to applied, on the leader.
+    public var commitLatency = LatencyHistogram()
+    public var applyLatency = LatencyHistogram()
+    public init() {}
+}
+
+/// Counts in buckets of powers of two of a microsecond: bucket i counts times below 2^i µs.
+public struct LatencyHistogram: Sendable {
+    public static let bucketCount = 26
+    public private(set) var buckets: InlineArray<26, UInt64> = .init(repeating: 0)
+    public private(set) var count: UInt64 = 0
+    public private(set) var sumNanoseconds: UInt64 = 0
+
+    public init() {}
+
+    public mutating func record(_ span: Nanoseconds) {
+        let microseconds = span.rawValue / 1_000
+        let bucket = 64 - microseconds.leadingZeroBitCount
+        buckets[min(bucket, LatencyHistogram.bucketCount - 1)] += 1
+        count += 1
+        sumNanoseconds &+= span.rawValue
+    }
+}
+
+/// A peer as this node sees it.
+public struct PeerStatus: Sendable {
+    public var node: NodeID
+    public var address: String
+    public var isConnected: Bool
+    public var isAlive: Bool
+    /// Time since anything was heard; nil if never.
+    public var sinceHeard: Nanoseconds?
+    public var queuedBytes: Int
+    /// What the peer says of itself in its beats.
+    public var groupsLed: Int
+    public var groups: Int
+}
+
+/// Counters of the whole node since it started.
+public struct NodeMetrics: Sendable {
+    public var framesSent: UInt64 = 0
+    public var framesReceived: UInt64 = 0
+    public var bytesSent: UInt64 = 0
+    public var bytesReceived: UInt64 = 0
+    public var badFrames: UInt64 = 0
+    public var handshakesRefused: UInt64 = 0
+    public var logWrites: UInt64 = 0
+    public var logBytesWritten: UInt64 = 0
+    public var entriesAppended: UInt64 = 0
+    public var proposalsRefused: UInt64 = 0
+    public init() {}
+}
