@@ -161,7 +161,34 @@ extension Engine {
         refuse(pending.origin, .unavailable, leader: groups[slot].raft.leader)
     }
 
+    /// Entries from `first` on were overwritten: who proposed them waits until it is settled which
+    /// entries are committed there.
+    mutating func orphanPending(of slot: Int, from first: LogIndex) {
+        while let pending = groups[slot].pending.last, pending.index >= first {
+            groups[slot].pending.removeLast()
+            groups[slot].orphaned.append(pending)
+        }
+    }
+
+    private mutating func settleOrphans(_ slot: Int, upTo last: LogIndex) {
+        let orphaned = groups[slot].orphaned
+        groups[slot].orphaned = orphaned.filter { $0.index > last }
+        for orphan in orphaned where orphan.index <= last {
+            groups[slot].pendingBytes -= orphan.byteCount
+            if case .gone = orphan.origin { continue }
+            waitingRequests -= 1
+            if groups[slot].raft.log.term(at: orphan.index) == orphan.term {
+                // It came back by another leader, and took effect; its reply is not at hand.
+                complete(orphan.origin, .unknown)
+            } else {
+                rare.proposalsOverwritten += 1
+                refuse(orphan.origin, .unavailable, leader: groups[slot].raft.leader)
+            }
+        }
+    }
+
     private mutating func finishApply(_ slot: Int, upTo last: LogIndex) {
+        if !groups[slot].orphaned.isEmpty { settleOrphans(slot, upTo: last) }
         while let pending = groups[slot].pending.first, pending.index <= last {
             dropOverwritten(slot)
         }

@@ -52,11 +52,27 @@ extension Engine {
         groups[slot].index.append(
             first: first, count: count, position: position, payloadCount: payloadCount)
         groups[slot].newestBatch = batch
-        if isTruncation { groups[slot].truncationBatch = batch }
+        if isTruncation {
+            forgetMarks(of: slot, from: first)
+            orphanPending(of: slot, from: first)
+        }
         appended.append(
             AppendedMark(
                 batch: batch, slot: slot, serial: groups[slot].serial, last: first + (count - 1)))
         counters.entriesAppended += UInt64(count)
+    }
+
+    /// Entries from `first` on are overwritten by the record that comes next: those that were on
+    /// their way to the disk don't count when they get there, even where index and term will be
+    /// the same again.
+    private mutating func forgetMarks(of slot: Int, from first: LogIndex) {
+        let serial = groups[slot].serial
+        for place in appended.indices
+        where appended[place].slot == slot && appended[place].serial == serial
+            && appended[place].last >= first
+        {
+            appended[place].last = first.previous
+        }
     }
 
     mutating func logWritten(_ id: LogWrite.ID, now: Instant) {
@@ -64,9 +80,6 @@ extension Engine {
         while let mark = appended.first, mark.batch <= log.completed {
             appended.removeFirst()
             guard isLive[mark.slot], groups[mark.slot].serial == mark.serial else { continue }
-            // Entries that a later record overwrote don't count, even where index and term are the
-            // same again: on the disk the overwriting record may be the last that survives.
-            guard mark.batch >= groups[mark.slot].truncationBatch else { continue }
             groups[mark.slot].raft.persisted(
                 upTo: mark.last, now: now, effects: &raftEffects)
             absorb(mark.slot, now: now)

@@ -338,6 +338,7 @@ extension Engine {
                 next = min(next, pending.deadline)
             }
         }
+        next = min(next, expireOrphans(of: slot, now: now))
         for parked in takeParked(of: slot) {
             if parked.deadline <= now {
                 unwait(slot, parked.command.count)
@@ -364,15 +365,39 @@ extension Engine {
         groups[slot].requestDeadline = next == .never ? .never : max(next, now + .milliseconds(5))
     }
 
+    private mutating func expireOrphans(of slot: Int, now: Instant) -> Instant {
+        guard !groups[slot].orphaned.isEmpty else { return .never }
+        var next = Instant.never
+        let orphaned = groups[slot].orphaned
+        groups[slot].orphaned = []
+        for orphan in orphaned {
+            var isGone = false
+            if case .gone = orphan.origin { isGone = true }
+            if isGone || orphan.deadline <= now {
+                // Nobody waits any more, and this node's log doesn't hold it.
+                groups[slot].pendingBytes -= orphan.byteCount
+                if !isGone {
+                    waitingRequests -= 1
+                    complete(orphan.origin, .unknown)
+                }
+            } else {
+                groups[slot].orphaned.append(orphan)
+                next = min(next, orphan.deadline)
+            }
+        }
+        return next
+    }
+
     /// Ends all that waits for a group on this node.
     mutating func dropWaiting(of slot: Int, _ refusal: Completion.Refusal) {
         takeStaged(of: slot, now: .zero)
-        for pending in groups[slot].pending {
+        for pending in Array(groups[slot].pending) + groups[slot].orphaned {
             if case .gone = pending.origin { continue }
             waitingRequests -= 1
             complete(pending.origin, .unknown)
         }
         groups[slot].pending.removeAll()
+        groups[slot].orphaned = []
         for parked in takeParked(of: slot) {
             unwait(slot, parked.command.count)
             refuse(parked.origin, refusal)

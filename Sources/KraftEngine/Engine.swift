@@ -134,7 +134,7 @@ public struct Engine: ~Copyable {
         }
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
-        if let preparation = log.takePreparation() {
+        while let preparation = log.takePreparation() {
             effects.segmentPreparations.append(preparation)
         }
         if let write = log.takeWrite() {

@@ -26,8 +26,6 @@ struct Group {
 
     /// The batch of its newest record: what must wait for durability waits for this one.
     var newestBatch: UInt64 = 0
-    /// The batch of the newest record that overwrote entries.
-    var truncationBatch: UInt64 = 0
 
     // Within a turn.
     var isTouched = false
@@ -36,7 +34,11 @@ struct Group {
     var stagedCount = 0
 
     // Who waits. All bounded by `EngineConfiguration.Limits`.
+    /// In this node's log, ascending in index.
     var pending = Deque<PendingProposal>()
+    /// Their entries were overwritten here, but may live on elsewhere: settled when their index is
+    /// applied.
+    var orphaned: [PendingProposal] = []
     var pendingBytes = 0
     var parked = Deque<ParkedProposal>()
     /// A node that was taken for the leader refused: wait until then, or for news.
@@ -55,7 +57,9 @@ struct Group {
     var metrics = GroupMetrics()
 
     var isRunning: Bool { isOpened && !isStopped }
-    var waitingCount: Int { pending.count + parked.count + reads.count + stagedCount }
+    var waitingCount: Int {
+        pending.count + orphaned.count + parked.count + reads.count + stagedCount
+    }
 }
 
 /// Who gets the answer.

@@ -40,6 +40,8 @@ struct SharedLog {
     private var nonces: [UInt64]
     private let firstSegment: UInt64
     private var preparedUpTo: UInt64
+    private var preparedEarly: [UInt64] = []
+    private var askedUpTo: UInt64
     private var dice: Dice64
 
     private var blocks: [CachedBlock] = []
@@ -68,6 +70,7 @@ struct SharedLog {
         nonces = recovered.nonces
         firstSegment = recovered.firstSegment
         preparedUpTo = recovered.firstSegment + UInt64(recovered.nonces.count) - 1
+        askedUpTo = preparedUpTo
         dice = Dice64(seed: seed)
         end = recovered.end
         durableEnd = recovered.end
@@ -130,6 +133,7 @@ struct SharedLog {
         var isFresh = blocks.isEmpty
         if end.offset + need > limits.segmentSizeBytes {
             end = LogPosition(segment: end.segment + 1, offset: LogFormat.blockSize)
+            chooseNonce(of: end.segment)
             isFresh = true
         }
         if let last = blocks.last {
@@ -218,15 +222,17 @@ struct SharedLog {
 
     private func nonce(of segment: UInt64) -> UInt64 { nonces[Int(segment - firstSegment)] }
 
+    /// Chosen before the segment is prepared, so that records for it can be sealed meanwhile.
+    private mutating func chooseNonce(of segment: UInt64) {
+        while nonces.count <= Int(segment - firstSegment) { nonces.append(dice.next()) }
+    }
+
     /// The next segment to prepare: one is always kept ahead of the one that is being filled.
     mutating func takePreparation() -> SegmentPreparation? {
-        let wanted = end.segment + 1
-        let asked = firstSegment + UInt64(nonces.count) - 1
-        guard asked < wanted else { return nil }
-        let number = asked + 1
-        let nonce = dice.next()
-        nonces.append(nonce)
-        return preparation(number: number, nonce: nonce)
+        guard askedUpTo <= end.segment else { return nil }
+        askedUpTo += 1
+        chooseNonce(of: askedUpTo)
+        return preparation(number: askedUpTo, nonce: nonce(of: askedUpTo))
     }
 
     private func preparation(number: UInt64, nonce: UInt64) -> SegmentPreparation {
@@ -236,7 +242,12 @@ struct SharedLog {
     }
 
     mutating func segmentPrepared(_ number: UInt64) {
-        if number == preparedUpTo + 1 { preparedUpTo = number }
+        // Two may be under way, and end in any order.
+        preparedEarly.append(number)
+        while let place = preparedEarly.firstIndex(of: preparedUpTo + 1) {
+            preparedEarly.remove(at: place)
+            preparedUpTo += 1
+        }
     }
 
     // MARK: Reading
