@@ -90,6 +90,9 @@ public enum Notice: Sendable {
     case peerAlive(NodeID, Bool)
     /// A connection was refused or closed for what it sent; the reason is for a human.
     case connectionRefused(ConnectionID, peer: NodeID, reason: String)
+    /// A message contradicted what this replica committed, or a second leader showed up in its
+    /// term: some replica of the group has lost its memory. The message was dropped.
+    case contradicted(slot: GroupSlot)
     /// The node fenced itself: its disk failed. Nothing is acknowledged any more.
     case fenced(reason: String)
 }

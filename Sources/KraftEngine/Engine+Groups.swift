@@ -41,7 +41,8 @@ extension Engine {
             membership, now: now)
         groups[slot].isOpened = true
         let batch = writeGroup(.groupCreated, record, id)
-        groups[slot].newestBatch = batch
+        // Nothing may be said in its name before it exists for good.
+        groups[slot].hardStateBatch = batch
         durableTokens.append((batch, token))
         effects.notices.append(.groupCreated(slot: GroupSlot(rawValue: slot), name: name))
         touch(slot)
@@ -168,6 +169,7 @@ extension Engine {
     public mutating func removeGroup(_ slot: GroupSlot, token: RequestToken, now: Instant) {
         let slot = slot.rawValue
         precondition(isLive[slot], "removes a group that isn't there")
+        guard !isFenced else { return refuse(.local(token), .nodeStopped) }
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
         let group = groups[slot]
@@ -198,6 +200,7 @@ extension Engine {
         _ slot: GroupSlot, to node: NodeID, token: RequestToken, deadline: Instant, now: Instant
     ) {
         let slot = slot.rawValue
+        guard !isFenced else { return refuse(.local(token), .nodeStopped) }
         guard isLive[slot], groups[slot].isRunning else {
             return refuse(.local(token), .groupNotFound)
         }

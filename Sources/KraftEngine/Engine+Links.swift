@@ -106,7 +106,7 @@ extension Engine {
         }
     }
 
-    private func aliveMembers(of slot: Int) -> MemberSet {
+    func aliveMembers(of slot: Int) -> MemberSet {
         var alive = MemberSet()
         let members = groups[slot].raft.membership.members
         for position in members.indices
@@ -303,6 +303,8 @@ extension Engine {
     private mutating func receivedFromPeer(
         _ place: Int, _ connection: ConnectionID, _ bytes: UnsafeRawBufferPointer, now: Instant
     ) {
+        // Part of a frame is a sign of life too: a large one may take long.
+        if peers[place].isReady { heard(place, now: now) }
         var reader = FrameReader()
         swap(&reader, &peers[place].reader)
         do throws(FrameReader.Bad) {

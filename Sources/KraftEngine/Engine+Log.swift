@@ -8,7 +8,7 @@ extension Engine {
         let header = RecordHeader(
             kind: .hardState, payloadCount: 0, group: groups[slot].id, index: .zero,
             term: state.term, count: Int(state.vote.rawValue))
-        groups[slot].newestBatch = log.append(header) { _ in }.batch
+        groups[slot].hardStateBatch = log.append(header) { _ in }.batch
     }
 
     /// Writes entries that the core took in: a new leader's own, or those of a message.
@@ -51,7 +51,6 @@ extension Engine {
         let (position, batch) = log.append(header, fill)
         groups[slot].index.append(
             first: first, count: count, position: position, payloadCount: payloadCount)
-        groups[slot].newestBatch = batch
         if isTruncation {
             forgetMarks(of: slot, from: first)
             orphanPending(of: slot, from: first)
@@ -114,9 +113,13 @@ extension Engine {
         }
     }
 
-    mutating func logRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) {
+    mutating func logRead(
+        _ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer, now: Instant
+    ) {
         guard !isFenced else { return }
-        log.wasRead(id, bytes)
+        guard log.wasRead(id, bytes) else {
+            return fence("the log ends before what was written there", now: now)
+        }
         let waiters = readWaiters
         readWaiters.removeAll(keepingCapacity: true)
         for waiter in waiters

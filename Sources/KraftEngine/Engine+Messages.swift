@@ -22,7 +22,13 @@ extension Engine {
     private mutating func onMessage(_ place: Int, _ message: IncomingMessage, now: Instant) {
         switch message {
         case .raft(let id, let message, let entries):
+            guard entries.count <= configuration.log.segmentSizeBytes / 2 else {
+                return badFrame(place, "more entries than this node's segments hold", now: now)
+            }
             guard let slot = table.slot(of: id), !groups[slot].isStopped else { return }
+            if case .timeoutNow = message, !groups[slot].isRunning || isHandingLeadersOver {
+                return
+            }
             groups[slot].raft.step(
                 from: peers[place].node, message, now: now, effects: &raftEffects)
             absorb(slot, entries: entries, now: now)
@@ -60,6 +66,9 @@ extension Engine {
         let isRoleChanged = raftEffects.isRoleChanged
         let isCommitAdvanced = raftEffects.isCommitAdvanced
         let isReadConfirmed = raftEffects.isReadConfirmed
+        if raftEffects.isContradicted {
+            effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+        }
         raftEffects.removeAll()
         if isRoleChanged { roleChanged(slot, now: now) }
         if isCommitAdvanced { queueApply(slot) }
@@ -81,6 +90,9 @@ extension Engine {
                 if let place = peerPlace(of: member), peers[place].isReady { continue }
                 groups[slot].raft.peerDisconnected(member)
             }
+            groups[slot].raft.checkQuorum(
+                alive: aliveMembers(of: slot), now: now, effects: &raftEffects)
+            if !groups[slot].raft.isLeader { absorb(slot, now: now) }
         } else {
             ticketsLost(slot)
         }
@@ -93,10 +105,11 @@ extension Engine {
 
     // MARK: Out
 
-    /// The durability rule: a message that speaks of durable facts leaves when the batch of the
-    /// group's newest record is durable. All others leave at once.
+    /// The durability rule: a message that speaks of durable facts leaves when the group's newest
+    /// term and vote are durable; of entries it names only those that are. All others leave at
+    /// once.
     private mutating func send(_ message: Message, to node: NodeID, from slot: Int) {
-        let batch = groups[slot].newestBatch
+        let batch = groups[slot].hardStateBatch
         if message.mustWaitForDurability, batch > log.completed {
             deferred.append(
                 DeferredMessage(

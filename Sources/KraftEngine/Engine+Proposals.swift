@@ -360,6 +360,9 @@ extension Engine {
                 next = min(next, transfer.deadline)
             }
         }
+        if groups[slot].newReads > 0, groups[slot].parkedUntil > now {
+            next = min(next, groups[slot].parkedUntil)
+        }
         for peer in peers { next = min(next, peer.forwardDeadline) }
         // A storm of deadlines is handled in strokes, not one by one.
         groups[slot].requestDeadline = next == .never ? .never : max(next, now + .milliseconds(5))
@@ -452,6 +455,7 @@ extension Engine {
         case .refused(let refusal, let hint):
             code = refusal.rawValue
             leader = hint
+        case .done(_, _, let count) where count > 8 << 20: break  // Over a frame's limit.
         case .done(let done, let start, let count):
             code = NodeMessage.ForwardedOutcome.done
             index = done

@@ -37,7 +37,7 @@ extension Engine {
         _ slot: Int, _ origin: Origin, _ refusal: Completion.Refusal
     ) {
         if case .peer(let node, let connection, let request) = origin {
-            sendReadIndex(.zero, slot, node, connection, request)
+            sendReadIndex(.zero, groups[slot].id, node, connection, request)
         } else {
             refuse(origin, refusal, leader: groups[slot].raft.leader)
         }
@@ -80,10 +80,9 @@ extension Engine {
         guard let slot = table.slot(of: request.group), groups[slot].isRunning,
             groups[slot].raft.isLeader
         else {
-            if let slot = table.slot(of: request.group) {
-                sendReadIndex(
-                    .zero, slot, peers[place].node, peers[place].connection, request.request)
-            }
+            sendReadIndex(
+                .zero, request.group, peers[place].node, peers[place].connection,
+                request.request)
             return
         }
         // As long as the asker waits at most; it asks again if this one gives up before.
@@ -94,7 +93,7 @@ extension Engine {
     }
 
     private mutating func sendReadIndex(
-        _ index: LogIndex, _ slot: Int, _ node: NodeID, _ connection: ConnectionID,
+        _ index: LogIndex, _ group: GroupID, _ node: NodeID, _ connection: ConnectionID,
         _ request: UInt64
     ) {
         guard let place = peerPlace(of: node), peers[place].isReady,
@@ -103,7 +102,7 @@ extension Engine {
         var out = FieldWriter(
             reserve(NodeMessage.ReadIndexReply.size, to: place), .readIndexReply)
         out.put(request)
-        out.put(groups[slot].id.rawValue)
+        out.put(group.rawValue)
         out.put(index.rawValue)
     }
 
@@ -138,7 +137,7 @@ extension Engine {
             if case .peer(let node, let connection, let request) =
                 groups[slot].reads[place].origin
             {
-                sendReadIndex(ticket.index, slot, node, connection, request)
+                sendReadIndex(ticket.index, groups[slot].id, node, connection, request)
                 groups[slot].reads[place].origin = .gone
                 waitingRequests -= 1
             }
@@ -171,11 +170,14 @@ extension Engine {
     mutating func ticketsLost(_ slot: Int) {
         guard !groups[slot].reads.isEmpty else { return }
         for place in groups[slot].reads.indices {
-            guard case .ticket = groups[slot].reads[place].stage else { continue }
+            switch groups[slot].reads[place].stage {
+            case .ticket, .new: break
+            case .asked, .confirmed: continue
+            }
             if case .peer(let node, let connection, let request) =
                 groups[slot].reads[place].origin
             {
-                sendReadIndex(.zero, slot, node, connection, request)
+                sendReadIndex(.zero, groups[slot].id, node, connection, request)
                 groups[slot].reads[place].origin = .gone
                 waitingRequests -= 1
             }

@@ -116,7 +116,7 @@ public struct Engine: ~Copyable {
         case .closed(let connection): closed(connection, now: now)
         case .logWritten(let id): logWritten(id, now: now)
         case .segmentPrepared(let number): log.segmentPrepared(number)
-        case .logRead(let id, let bytes): logRead(id, bytes)
+        case .logRead(let id, let bytes): logRead(id, bytes, now: now)
         case .logWriteFailed(_, let reason): fence("a log write failed: \(reason)", now: now)
         case .segmentFailed(let number, let reason):
             fence("log segment \(number) could not be prepared: \(reason)", now: now)
@@ -225,6 +225,8 @@ public struct Engine: ~Copyable {
         guard !isFenced else { return }
         isFenced = true
         for slot in groups.indices where isLive[slot] { dropWaiting(of: slot, .nodeStopped) }
+        for waiting in durableTokens { complete(.local(waiting.token), .unknown) }
+        durableTokens.removeAll()
         for place in peers.indices {
             if case .down = peers[place].link { continue }
             effects.closes.append(peers[place].connection)
@@ -294,6 +296,22 @@ extension EngineConfiguration {
         else {
             throw fail(
                 "limits.commandSizeBytes", "must be at most a quarter of a segment, and 8 MiB")
+        }
+        guard limits.appendSizeBytes > 0,
+            limits.appendSizeBytes <= min(8 << 20, log.segmentSizeBytes / 4)
+        else {
+            throw fail("limits.appendSizeBytes", "must be at most a quarter of a segment, and 8 MiB")
+        }
+        for (name, value) in [
+            ("appendWindowEntries", limits.appendWindowEntries),
+            ("peerQueueBytes", limits.peerQueueBytes),
+            ("pendingHandshakes", limits.pendingHandshakes),
+            ("pendingRequests", limits.pendingRequests),
+            ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),
+            ("pendingBytesPerGroup", limits.pendingBytesPerGroup),
+        ] where value < 1 { throw fail("limits.\(name)", "must be at least 1") }
+        guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
+            throw fail("log.batchSizeBytes", "must be at least 4096")
         }
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue

@@ -24,8 +24,8 @@ struct Group {
     /// It stands in the engine's queue of groups to apply.
     var isApplyQueued = false
 
-    /// The batch of its newest record: what must wait for durability waits for this one.
-    var newestBatch: UInt64 = 0
+    /// The batch of its newest term and vote: what must wait for durability waits for this one.
+    var hardStateBatch: UInt64 = 0
 
     // Within a turn.
     var isTouched = false

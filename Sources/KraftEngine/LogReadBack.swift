@@ -12,6 +12,8 @@ struct LogReadBack {
     private struct Request {
         var id: LogRead.ID
         var start: LogPosition
+        /// What was asked for, and what with it on the chance.
+        var needed: Int
         var count: Int
     }
 
@@ -61,16 +63,18 @@ struct LogReadBack {
         }
         guard !isUnderWay, requests.count < LogReadBack.requestLimit else { return nil }
         let size = min(max(count, LogReadBack.windowSizeBytes), most)
-        let request = Request(id: nextID, start: position, count: size)
+        let request = Request(id: nextID, start: position, needed: count, count: size)
         nextID += 1
         requests.append(request)
         return LogRead(
             id: request.id, segment: position.segment, offset: position.offset, count: size)
     }
 
-    mutating func wasRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) {
-        guard let place = requests.firstIndex(where: { $0.id == id }) else { return }
+    /// False if there are fewer bytes than were asked for.
+    mutating func wasRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let place = requests.firstIndex(where: { $0.id == id }) else { return true }
         let request = requests.remove(at: place)
+        guard bytes.count >= request.needed else { return false }
         let block = Block(capacity: max(1, min(bytes.count, request.count)))
         block.load { target in
             target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<target.count]))
@@ -79,5 +83,6 @@ struct LogReadBack {
         if windows.count == LogReadBack.windowLimit { windows.removeFirst() }
         windows.append(Window(start: request.start, block: block))
         readsDone += 1
+        return true
     }
 }

@@ -6,6 +6,7 @@ struct RecoveredLog {
     var firstSegment: UInt64
     /// Of the segments from `firstSegment` on, the prepared spare included.
     var nonces: [UInt64] = []
+    var sizes: [Int] = []
     /// Where the next batch goes.
     var end: LogPosition
     var nextSequence: UInt64 = 1
@@ -63,6 +64,8 @@ struct LogRecovery {
             numbers = [1]
         }
         try directory.sync()
+        // Nothing is ever given back yet, so the log starts where it began.
+        guard numbers[0] == 1 else { throw damage(1, "it is missing") }
         var recovery = LogRecovery(firstSegment: numbers[0])
         for (place, number) in numbers.enumerated() {
             let block = try directory.load(segment: number)
@@ -114,7 +117,12 @@ struct LogRecovery {
         guard let header = SegmentHeader.decode(bytes), header.number == number else {
             throw LogRecovery.damage(number, "its header is damaged")
         }
+        guard UInt64(bytes.count) == header.sizeBytes else {
+            throw LogRecovery.damage(
+                number, "it has \(bytes.count) bytes, and had \(header.sizeBytes)")
+        }
         log.nonces.append(header.nonce)
+        log.sizes.append(bytes.count)
         var offset = LogFormat.blockSize
         while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
             offset += size
@@ -213,6 +221,7 @@ struct LogRecovery {
                     number: next, nonce: nonce, sizeBytes: limits.segmentSizeBytes, node: node,
                     clusterID: clusterID))
             log.nonces.append(nonce)
+            log.sizes.append(limits.segmentSizeBytes)
         }
         log.end = LogPosition(segment: next, offset: LogFormat.blockSize)
     }

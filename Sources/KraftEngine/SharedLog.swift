@@ -38,9 +38,10 @@ struct SharedLog {
 
     /// Nonces of the segments from `firstSegment` on, prepared or still to be.
     private var nonces: [UInt64]
+    /// Sizes of the same segments: of those of an earlier configuration too.
+    private var sizes: [Int]
     private let firstSegment: UInt64
     private var preparedUpTo: UInt64
-    private var preparedEarly: [UInt64] = []
     private var askedUpTo: UInt64
     private var dice: Dice64
 
@@ -68,6 +69,7 @@ struct SharedLog {
         self.limits = limits
         blockSizeBytes = min(1 << 20, LogFormat.roundUp(limits.segmentSizeBytes / 8, to: 4_096))
         nonces = recovered.nonces
+        sizes = recovered.sizes
         firstSegment = recovered.firstSegment
         preparedUpTo = recovered.firstSegment + UInt64(recovered.nonces.count) - 1
         askedUpTo = preparedUpTo
@@ -122,7 +124,7 @@ struct SharedLog {
             let fitsBlock =
                 batch.blockOffset + LogFormat.roundUp(used, to: LogFormat.blockSize)
                 <= batch.block.capacity
-            let fitsSegment = batch.position.offset + used <= limits.segmentSizeBytes
+            let fitsSegment = batch.position.offset + used <= self.size(of: batch.position.segment)
             if fitsBlock, fitsSegment { return }
             closeBatch()
         }
@@ -131,7 +133,7 @@ struct SharedLog {
         precondition(
             LogFormat.blockSize + need <= limits.segmentSizeBytes, "a record beyond a segment")
         var isFresh = blocks.isEmpty
-        if end.offset + need > limits.segmentSizeBytes {
+        while end.offset + need > self.size(of: end.segment) {
             end = LogPosition(segment: end.segment + 1, offset: LogFormat.blockSize)
             chooseNonce(of: end.segment)
             isFresh = true
@@ -221,15 +223,20 @@ struct SharedLog {
     // MARK: Segments
 
     private func nonce(of segment: UInt64) -> UInt64 { nonces[Int(segment - firstSegment)] }
+    private func size(of segment: UInt64) -> Int { sizes[Int(segment - firstSegment)] }
 
     /// Chosen before the segment is prepared, so that records for it can be sealed meanwhile.
     private mutating func chooseNonce(of segment: UInt64) {
-        while nonces.count <= Int(segment - firstSegment) { nonces.append(dice.next()) }
+        while nonces.count <= Int(segment - firstSegment) {
+            nonces.append(dice.next())
+            sizes.append(limits.segmentSizeBytes)
+        }
     }
 
     /// The next segment to prepare: one is always kept ahead of the one that is being filled.
     mutating func takePreparation() -> SegmentPreparation? {
-        guard askedUpTo <= end.segment else { return nil }
+        // One at a time, so that a crash can't leave a gap.
+        guard askedUpTo <= end.segment, askedUpTo == preparedUpTo else { return nil }
         askedUpTo += 1
         chooseNonce(of: askedUpTo)
         return preparation(number: askedUpTo, nonce: nonce(of: askedUpTo))
@@ -242,12 +249,7 @@ struct SharedLog {
     }
 
     mutating func segmentPrepared(_ number: UInt64) {
-        // Two may be under way, and end in any order.
-        preparedEarly.append(number)
-        while let place = preparedEarly.firstIndex(of: preparedUpTo + 1) {
-            preparedEarly.remove(at: place)
-            preparedUpTo += 1
-        }
+        if number == preparedUpTo + 1, number <= askedUpTo { preparedUpTo = number }
     }
 
     // MARK: Reading
@@ -280,7 +282,7 @@ struct SharedLog {
         let whole = LogFormat.recordHeaderSize + count
         // What isn't durable yet would be read as it was before, and be taken for damage later.
         let isLast = position.segment == durableEnd.segment
-        let end = isLast ? durableEnd.offset : limits.segmentSizeBytes
+        let end = isLast ? durableEnd.offset : size(of: position.segment)
         guard position.offset + whole <= end else { return nil }
         return readBack.request(at: position, count: whole, most: end - position.offset)
     }
@@ -292,7 +294,8 @@ struct SharedLog {
             && payload(at: position, count: count) == nil
     }
 
-    mutating func wasRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) {
+    /// False if the file ended before what had been written there.
+    mutating func wasRead(_ id: LogRead.ID, _ bytes: UnsafeRawBufferPointer) -> Bool {
         readBack.wasRead(id, bytes)
     }
 

@@ -83,9 +83,9 @@ public struct CommittedBatch: Sequence {
 public struct ReplyBuffer {
     @usableFromInline var writer = ByteWriter()
     /// Where each reply ends in `writer`; a refusal is marked by the top bit.
-    @usableFromInline var ends: [UInt32] = []
+    @usableFromInline var ends: [UInt] = []
 
-    static let refusalBit: UInt32 = 1 << 31
+    static let refusalBit: UInt = 1 << 63
 
     public init() {}
 
@@ -93,15 +93,15 @@ public struct ReplyBuffer {
 
     public mutating func append(_ reply: some BinaryCodable) {
         reply.encode(into: &writer)
-        ends.append(UInt32(writer.count))
+        ends.append(UInt(writer.count))
     }
 
     /// An empty reply.
-    @inlinable public mutating func appendEmpty() { ends.append(UInt32(writer.count)) }
+    @inlinable public mutating func appendEmpty() { ends.append(UInt(writer.count)) }
 
     /// The command's bytes could not be understood: the proposer is told `bad_request`.
     public mutating func appendRefusal() {
-        ends.append(UInt32(writer.count) | ReplyBuffer.refusalBit)
+        ends.append(UInt(writer.count) | ReplyBuffer.refusalBit)
     }
 
     mutating func removeAll() {

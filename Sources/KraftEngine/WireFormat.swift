@@ -149,7 +149,7 @@ struct FrameReader {
 /// The frame that collects a turn's messages to one connection.
 struct FrameWriter {
     /// A frame is sealed and another begun when the body has grown to this.
-    static let softLimit = 1 << 20
+    static let softLimit = 256 << 10
 
     private(set) var block: Block
     private var frameStart = 0

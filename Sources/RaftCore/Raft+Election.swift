@@ -37,7 +37,8 @@ extension Raft {
         isLeaderSupported = false
         votesGranted = MemberSet()
         votesRefused = MemberSet()
-        electionDeadline = now + randomised(options.electionTimeout)
+        if role == .candidate { failedCampaigns += 1 }
+        electionDeadline = now + campaignTimeout()
         effects.isRoleChanged = true
         if isPreVote {
             role = .preCandidate
@@ -125,6 +126,7 @@ extension Raft {
         case .follower, .leader: return
         }
         if m.isGranted { votesGranted.insert(position) } else { votesRefused.insert(position) }
+        if position == selfPosition { electionDeadline = now + campaignTimeout() }
         if membership.isQuorum(votesGranted) {
             if role == .preCandidate {
                 campaign(isPreVote: false, isTransfer: false, now: now, effects: &effects)
@@ -140,6 +142,7 @@ extension Raft {
         precondition(role == .candidate, "leads without a campaign")
         role = .leader
         leader = node
+        failedCampaigns = 0
         isLeaderSupported = false
         electionDeadline = .never
         let unknown = Progress(next: log.lastIndex.next, isReachable: true)

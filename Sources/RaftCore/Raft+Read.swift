@@ -41,7 +41,7 @@ extension Raft {
         from sender: NodeID, _ m: Message.Heartbeat, now: Instant, effects: inout RaftEffects
     ) {
         if m.term >= term {
-            follow(sender, term: m.term, now: now, effects: &effects)
+            guard follow(sender, term: m.term, now: now, effects: &effects) else { return }
             follow(commit: min(m.commit, verifiedIndex), &effects)
         }
         let reply = Message.HeartbeatReply(term: term, readSequence: m.readSequence)

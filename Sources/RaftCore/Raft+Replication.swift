@@ -198,13 +198,16 @@ extension Raft {
             reject(m, to: sender, effects: &effects)
             return
         }
-        follow(sender, term: m.term, now: now, effects: &effects)
+        guard follow(sender, term: m.term, now: now, effects: &effects) else { return }
         let lastNew = m.previous.index + m.count
         guard m.previous.index >= commitIndex || log.term(at: m.previous.index) != nil else {
             return
         }
         guard log.term(at: m.previous.index) == m.previous.term else {
-            precondition(m.previous.index > commitIndex, "a leader contradicts a committed entry")
+            guard m.previous.index > commitIndex else {
+                effects.isContradicted = true
+                return
+            }
             reject(m, to: sender, effects: &effects)
             return
         }
@@ -213,7 +216,10 @@ extension Raft {
             let first = m.previous.index.next + known
             let isTruncation = first <= log.lastIndex
             if isTruncation {
-                precondition(first > commitIndex, "a leader overwrites a committed entry")
+                guard first > commitIndex else {
+                    effects.isContradicted = true
+                    return
+                }
                 log.truncate(from: first)
                 durableIndex = min(durableIndex, first.previous)
             }
@@ -228,14 +234,20 @@ extension Raft {
         if durableIndex >= lastNew || m.count == 0 { acknowledge(&effects, isProbe: true) }
     }
 
-    /// Takes `sender` for the leader of `term`, which isn't older than this replica's.
+    /// Takes `sender` for the leader of `term`, which isn't older than this replica's. False if
+    /// that can't be.
     mutating func follow(
         _ sender: NodeID, term newTerm: Term, now: Instant, effects: inout RaftEffects
-    ) {
-        if newTerm == term, role == .follower, leader == sender, isLeaderSupported { return }
-        precondition(
-            newTerm > term || role != .leader, "two leaders in term \(newTerm): \(node), \(sender)")
+    ) -> Bool {
+        if newTerm == term {
+            if role == .follower, leader == sender, isLeaderSupported { return true }
+            guard role != .leader, leader.isNone || leader == sender else {
+                effects.isContradicted = true
+                return false
+            }
+        }
         becomeFollower(newTerm, leader: sender, now: now, effects: &effects)
+        return true
     }
 
     mutating func follow(commit: LogIndex, _ effects: inout RaftEffects) {

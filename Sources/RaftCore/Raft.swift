@@ -49,6 +49,8 @@ public struct Raft: Sendable {
     // Candidate.
     var votesGranted = MemberSet()
     var votesRefused = MemberSet()
+    /// Campaigns in a row that elected nobody: the next ones are given more time.
+    var failedCampaigns = 0
 
     // Leader.
     /// One for each member, in the membership's order; empty while not leading.
@@ -106,6 +108,12 @@ public struct Raft: Sendable {
         min(min(electionDeadline, retryDeadline), min(commitDeadline, transferDeadline))
     }
 
+    /// How long this campaign may take: with slow disks, longer than an election timeout.
+    mutating func campaignTimeout() -> Nanoseconds {
+        let base = options.electionTimeout.rawValue << UInt64(min(failedCampaigns, 3))
+        return randomised(Nanoseconds(base))
+    }
+
     mutating func randomised(_ base: Nanoseconds) -> Nanoseconds {
         Nanoseconds(base.rawValue + dice.below(max(1, options.electionSpread.rawValue)))
     }
@@ -115,6 +123,11 @@ public struct Raft: Sendable {
     /// A deadline may have passed.
     public mutating func tick(now: Instant, effects: inout RaftEffects) {
         if now >= electionDeadline, role != .leader {
+            if role == .candidate, !votesGranted.contains(selfPosition) {
+                // Its disk is slower than the campaign: a new term would only start that again.
+                electionDeadline = now + randomised(options.electionTimeout)
+                return
+            }
             campaign(isPreVote: true, isTransfer: false, now: now, effects: &effects)
         }
         guard role == .leader else { return }
@@ -154,6 +167,11 @@ public struct Raft: Sendable {
     ) {
         precondition(newTerm >= term, "a term fell")
         if role == .leader {
+            // Its followers support its node; they must hear that it leads no more, or they might
+            // wait for ever.
+            for member in membership.members where member != node {
+                effects.messages.append((member, .resigned(.init(term: term))))
+            }
             progress = []
             retryDeadline = .never
             commitDeadline = .never
@@ -170,6 +188,7 @@ public struct Raft: Sendable {
         }
         role = .follower
         leader = newLeader
+        if !newLeader.isNone { failedCampaigns = 0 }
         isLeaderSupported = !newLeader.isNone
         electionDeadline = newLeader.isNone ? now + randomised(options.electionTimeout) : .never
     }
@@ -177,9 +196,6 @@ public struct Raft: Sendable {
     /// The leader gives up: its followers are told, so that they need not wait.
     mutating func resign(now: Instant, effects: inout RaftEffects) {
         precondition(role == .leader, "only a leader resigns")
-        for member in membership.members where member != node {
-            effects.messages.append((member, .resigned(.init(term: term))))
-        }
         becomeFollower(term, leader: .none, now: now, effects: &effects)
     }
 }

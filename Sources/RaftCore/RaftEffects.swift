@@ -13,6 +13,11 @@ public struct RaftEffects: Sendable {
     /// Reads with a ticket up to `Raft.confirmedReads` may be answered.
     public var isReadConfirmed = false
 
+    /// The message that was stepped can't be true while all replicas keep what they acknowledged: a
+    /// second leader of a term, or an entry against a committed one. It was dropped. Some replica
+    /// has lost its memory.
+    public var isContradicted = false
+
     public init() {}
 
     public mutating func removeAll() {
@@ -22,6 +27,7 @@ public struct RaftEffects: Sendable {
         isCommitAdvanced = false
         isRoleChanged = false
         isReadConfirmed = false
+        isContradicted = false
     }
 
     /// Entries that the core took into its log.
