@@ -9,7 +9,8 @@ import RaftCore
 public struct Effects {
     /// Dial; answered by `connected` or `closed`.
     public var connects: [(connection: ConnectionID, address: String)] = []
-    /// Close once everything sent before has left; no further events of it.
+    /// Close once everything sent before has left; no further events of it. May name a connection
+    /// that has gone meanwhile, as `sends` may: then there is nothing to do.
     public var closes: [ConnectionID] = []
     /// Queue a block on a connection; answered by `sent`. At most one a connection and turn.
     public var sends: [(connection: ConnectionID, block: Block)] = []

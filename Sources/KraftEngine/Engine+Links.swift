@@ -150,9 +150,13 @@ extension Engine {
     // MARK: Accepting
 
     mutating func accepted(_ connection: ConnectionID, now: Instant) {
-        guard !isFenced, strangers.count < configuration.limits.pendingHandshakes else {
+        guard !isFenced else {
             effects.closes.append(connection)
             return
+        }
+        // An honest hello comes within a round trip: who has been silent longest must go.
+        if strangers.count >= configuration.limits.pendingHandshakes {
+            effects.closes.append(strangers.removeFirst().connection)
         }
         strangers.append(Stranger(connection: connection, since: now))
         updateNodeDeadline()

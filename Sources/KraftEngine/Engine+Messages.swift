@@ -26,6 +26,7 @@ extension Engine {
                 return badFrame(place, "more entries than this node's segments hold", now: now)
             }
             guard let slot = table.slot(of: id), !groups[slot].isStopped else { return }
+            if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
             if case .timeoutNow = message, !groups[slot].isRunning || isHandingLeadersOver {
                 return
             }

@@ -30,7 +30,7 @@ extension Engine {
         guard command.count <= limits.commandSizeBytes else { return refuse(origin, .tooLarge) }
         guard groups[slot].waitingCount < limits.pendingProposalsPerGroup,
             groups[slot].pendingBytes + command.count <= limits.pendingBytesPerGroup,
-            waitingRequests < limits.pendingRequests
+            waitingRequests < limits.pendingRequests, log.waitingBytes < limits.logQueueBytes
         else { return refuse(origin, .overloaded, leader: groups[slot].raft.leader) }
         waitingRequests += 1
         groups[slot].pendingBytes += command.count

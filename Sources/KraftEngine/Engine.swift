@@ -80,7 +80,7 @@ public struct Engine: ~Copyable {
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
         let adopted = try Engine.members(of: recovered.groups, node: configuration.node)
-        self.configuration = configuration
+        self.configuration = configuration.fitted()
         self.wire = wire
         self.boot = boot
         var options = Raft.Options()
@@ -272,6 +272,13 @@ package struct RareBranches: Sendable {
 }
 
 extension EngineConfiguration {
+    /// An append becomes one record of the follower, which its segments must hold.
+    func fitted() -> EngineConfiguration {
+        var fitted = self
+        fitted.limits.appendSizeBytes = min(limits.appendSizeBytes, log.segmentSizeBytes / 4)
+        return fitted
+    }
+
     /// Throws `configuration`, naming the field, for what can't work.
     func validate() throws(KraftError) {
         func fail(_ field: String, _ reason: String) -> KraftError {
@@ -297,15 +304,14 @@ extension EngineConfiguration {
             throw fail(
                 "limits.commandSizeBytes", "must be at most a quarter of a segment, and 8 MiB")
         }
-        guard limits.appendSizeBytes > 0,
-            limits.appendSizeBytes <= min(8 << 20, log.segmentSizeBytes / 4)
-        else {
-            throw fail("limits.appendSizeBytes", "must be at most a quarter of a segment, and 8 MiB")
+        guard (1...8 << 20).contains(limits.appendSizeBytes) else {
+            throw fail("limits.appendSizeBytes", "must be at most 8 MiB")
         }
         for (name, value) in [
             ("appendWindowEntries", limits.appendWindowEntries),
             ("peerQueueBytes", limits.peerQueueBytes),
             ("pendingHandshakes", limits.pendingHandshakes),
+            ("logQueueBytes", limits.logQueueBytes),
             ("pendingRequests", limits.pendingRequests),
             ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),
             ("pendingBytesPerGroup", limits.pendingBytesPerGroup),

@@ -62,10 +62,14 @@ public struct EngineConfiguration: Sendable {
         public var pendingRequests = 1_000_000
         /// Entries in flight to one follower of one group.
         public var appendWindowEntries = 16_384
-        /// Entry bytes in one append message (at least one entry goes).
+        /// Entry bytes in one append message (at least one entry goes); never more than a quarter
+        /// of a segment.
         public var appendSizeBytes = 256 << 10
         /// Bytes queued to one peer's socket, above which no more entries are queued for it.
         public var peerQueueBytes = 16 << 20
+        /// Log bytes that wait for the disk, above which proposals are `overloaded` and followers
+        /// leave entries to be sent again.
+        public var logQueueBytes = 64 << 20
         /// Inbound connections that have not completed their handshake.
         public var pendingHandshakes = 64
         public init() {}

@@ -30,6 +30,8 @@ struct SharedLog {
         var lastSequence: UInt64
         var start: LogPosition
         var end: LogPosition
+        /// Of the records, without headers and padding of batches.
+        var recordBytes: Int
     }
 
     private let identity: (node: NodeID, clusterID: String)
@@ -88,10 +90,8 @@ struct SharedLog {
     /// The batch that the next record goes into; what waits for that record waits for this.
     var collecting: UInt64 { open?.sequence ?? nextSequence }
     var isWriteUnderWay: Bool { underWay != nil }
-    /// Bytes that wait for the disk.
-    var waitingBytes: Int {
-        (open?.byteCount ?? 0) + closed.reduce(0) { $0 + $1.byteCount }
-    }
+    /// Bytes that aren't durable yet.
+    private(set) var waitingBytes = 0
 
     /// Adds a record whose payload `fill` writes; returns where the record stands and the batch
     /// that it is in.
@@ -110,6 +110,7 @@ struct SharedLog {
         let unpadded = LogFormat.recordHeaderSize + header.payloadCount
         (target + unpadded).initializeMemory(as: UInt8.self, repeating: 0, count: size - unpadded)
         batch.byteCount += size
+        waitingBytes += size
         batch.recordCount += 1
         batch.block.count = batch.blockOffset + batch.byteCount
         let sequence = batch.sequence
@@ -176,6 +177,7 @@ struct SharedLog {
         guard let first = closed.first, first.position.segment <= preparedUpTo else { return nil }
         var pieces: [LogWrite.Piece] = []
         var byteCount = 0
+        var recordBytes = 0
         var taken = 0
         for batch in closed {
             let isNext = batch.position == first.position + byteCount
@@ -189,11 +191,12 @@ struct SharedLog {
                 pieces.append(.init(block: batch.block, range: range))
             }
             byteCount += batch.paddedCount
+            recordBytes += batch.byteCount - LogFormat.batchHeaderSize
             taken += 1
         }
         let write = Write(
             id: nextWriteID, lastSequence: closed[taken - 1].sequence, start: first.position,
-            end: first.position + byteCount)
+            end: first.position + byteCount, recordBytes: recordBytes)
         nextWriteID += 1
         underWay = write
         closed.removeFirst(taken)
@@ -217,6 +220,7 @@ struct SharedLog {
         underWay = nil
         completed = write.lastSequence
         durableEnd = write.end
+        waitingBytes -= write.recordBytes
         return true
     }
 
