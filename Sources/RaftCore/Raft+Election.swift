@@ -22,9 +22,15 @@ extension Raft {
         if !membership.isQuorum(alive) { resign(now: now, effects: &effects) }
     }
 
-    /// Gives leadership up at once, because this node can serve no longer.
+    /// Gives leadership or a campaign up at once, because this node can serve no longer.
     public mutating func stepDown(now: Instant, effects: inout RaftEffects) {
-        if role == .leader { resign(now: now, effects: &effects) }
+        switch role {
+        case .leader: resign(now: now, effects: &effects)
+        case .candidate, .preCandidate:
+            // Its own vote may be lost on the way: the next campaign must not wait for it.
+            becomeFollower(term, leader: .none, now: now, effects: &effects)
+        case .follower: break
+        }
     }
 
     // MARK: Campaigns

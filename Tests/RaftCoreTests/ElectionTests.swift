@@ -148,6 +148,62 @@ struct ElectionTests {
         #expect(replicas[2].nextDeadline != .never)
     }
 
+    @Test("a candidate that was stopped before its own vote was durable campaigns again")
+    func stoppedCandidate() {
+        var replicas = Replicas(1)
+        replicas.timeout(1)
+        #expect(replicas[1].role == .candidate)
+        // The vote is lost: the group was stopped when it came.
+        replicas.waiting = []
+        replicas.act(1) { raft, now, effects in raft.stepDown(now: now, effects: &effects) }
+        replicas.timeout(1)
+        replicas.settle()
+        #expect(replicas[1].isLeader)
+    }
+
+    @Test("a campaign waits for its own disk instead of starting another term")
+    func slowDisk() {
+        var replicas = Replicas(3)
+        replicas.timeout(1)
+        replicas.deliver()
+        replicas.deliver()
+        let term = replicas[1].term
+        for _ in 0..<5 { replicas.timeout(1) }
+        #expect(replicas[1].role == .candidate)
+        #expect(replicas[1].term == term)
+        replicas.settle()
+        #expect(replicas[1].isLeader)
+    }
+
+    @Test("a leader deposed by a later term tells its followers")
+    func deposed() {
+        var replicas = Replicas(5)
+        replicas.elect(1)
+        replicas.act(1) { raft, now, effects in
+            let append = Message.Append(
+                term: raft.term.next, previous: .start, entriesTerm: raft.term.next, count: 0,
+                commit: .zero)
+            raft.step(from: 4, .append(append), now: now, effects: &effects)
+        }
+        #expect(replicas[3].isLeaderSupported)
+        replicas.deliver()
+        #expect(!replicas[3].isLeaderSupported)
+    }
+
+    @Test("a second leader of a term is not believed")
+    func secondLeader() {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        var effects = RaftEffects()
+        let append = Message.Append(
+            term: replicas[1].term, previous: .start, entriesTerm: replicas[1].term, count: 0,
+            commit: .zero)
+        var leader = replicas[1]
+        leader.step(from: 2, .append(append), now: .zero, effects: &effects)
+        #expect(effects.isContradicted)
+        #expect(leader.isLeader)
+    }
+
     @Test("an idle group keeps no timer, on no replica")
     func quiet() {
         var replicas = Replicas(3)
