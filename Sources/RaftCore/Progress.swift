@@ -14,6 +14,8 @@ public struct Progress: Sendable {
     public internal(set) var state: State
     /// Probing, and the answer is outstanding.
     var isProbeInFlight = false
+    /// Something came back since the last look at who is silent.
+    var hasAnswered = false
     /// The highest commit index it was told.
     var toldCommit: LogIndex = .zero
     /// The highest read sequence that it has confirmed.

@@ -37,6 +37,7 @@ extension Raft {
             return
         }
         guard m.term == term, role == .leader, position != selfPosition else { return }
+        progress[position].hasAnswered = true
         if m.isRejected {
             let isStale = progress[position].state == .replicate
                 ? m.index <= progress[position].match
@@ -54,7 +55,6 @@ extension Raft {
         if m.index > progress[position].match {
             progress[position].match = m.index
             progress[position].next = max(progress[position].next, m.index.next)
-            retryDeadline = .never
             advanceCommit(now: now, effects: &effects)
             sendTransfer(&effects)
         } else if progress[position].next <= m.index {
@@ -131,6 +131,7 @@ extension Raft {
             retryDeadline = .never
         } else if retryDeadline == .never {
             retryDeadline = now + options.electionTimeout
+            for position in progress.indices { progress[position].hasAnswered = false }
         }
     }
 
@@ -156,7 +157,9 @@ extension Raft {
         for position in progress.indices where position != selfPosition {
             let isSilent =
                 progress[position].state == .probe || progress[position].match < log.lastIndex
-            if progress[position].state != .unreachable, isSilent { reprobe(position) }
+            if progress[position].state != .unreachable, isSilent, !progress[position].hasAnswered {
+                reprobe(position)
+            }
         }
         repeatReadRound()
     }

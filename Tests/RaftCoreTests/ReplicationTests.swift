@@ -171,6 +171,27 @@ struct ReplicationTests {
         #expect(replicas[1].commitIndex == index + 4)
     }
 
+    @Test("a follower that lost its appends is found although another answers all the time")
+    func silentFollower() {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        // Node 3 takes nothing in for a while, without a word; node 2 keeps the leader busy.
+        for _ in 0..<10 {
+            _ = replicas.propose(1, on: 1)
+            replicas.settle(without: [3])
+            replicas.now = replicas.now + .milliseconds(200)
+            replicas.act(1) { raft, now, effects in raft.tick(now: now, effects: &effects) }
+        }
+        for _ in 0..<10 {
+            _ = replicas.propose(1, on: 1)
+            replicas.settle()
+            replicas.now = replicas.now + .milliseconds(200)
+            replicas.act(1) { raft, now, effects in raft.tick(now: now, effects: &effects) }
+        }
+        replicas.settle()
+        #expect(replicas[3].log.lastIndex == replicas[1].log.lastIndex)
+    }
+
     @Test("random losses, cuts and elections keep the logs matching and commits for good")
     func randomLives() {
         for seed in 0..<200 { RandomLife(seed: UInt64(seed)).run() }
