@@ -1,0 +1,68 @@
+/// Names the calls under way by tokens. Loop-confined; a slab, so a token costs no allocation.
+///
+/// A token holds the place in the slab, its generation and the position within the call. The
+/// highest bit is left to the loop's own clients.
+struct CallTable {
+    /// Commands in one call.
+    static let positionLimit = 1 << 20
+    private static let placeLimit = 1 << 24
+    private static let generationMask: UInt64 = 0x7_FFFF
+
+    private struct Entry {
+        var call: Call?
+        /// Never 0, so that no token is.
+        var generation: UInt64 = 1
+        var missing = 0
+    }
+
+    private var entries: [Entry] = []
+    private var free: [Int] = []
+
+    /// Room for a call of `count` requests: the token of the first; the others follow it. Nil when
+    /// the table is full.
+    mutating func add(_ call: Call, count: Int = 1) -> RequestToken? {
+        precondition((1...CallTable.positionLimit).contains(count))
+        let place: Int
+        if let last = free.popLast() {
+            place = last
+        } else {
+            guard entries.count < CallTable.placeLimit else { return nil }
+            place = entries.count
+            entries.append(Entry())
+        }
+        entries[place].call = call
+        entries[place].missing = count
+        return entries[place].generation << 44 | UInt64(place) << 20
+    }
+
+    /// The call and position of a token whose request ended; traps on one that ended before.
+    mutating func take(_ token: RequestToken) -> (call: Call, position: Int) {
+        let place = Int(token >> 20) & (CallTable.placeLimit - 1)
+        let position = Int(token) & (CallTable.positionLimit - 1)
+        precondition(place < entries.count, "a token that was never given")
+        guard let call = entries[place].call, entries[place].generation == token >> 44 else {
+            preconditionFailure("a token was completed twice")
+        }
+        entries[place].missing -= 1
+        if entries[place].missing == 0 { release(place) }
+        return (call, position)
+    }
+
+    private mutating func release(_ place: Int) {
+        entries[place].call = nil
+        let next = (entries[place].generation + 1) & CallTable.generationMask
+        entries[place].generation = next == 0 ? 1 : next
+        free.append(place)
+    }
+
+    /// Takes all calls out: nothing will complete them any more.
+    mutating func removeAll() -> [Call] {
+        var calls: [Call] = []
+        for place in entries.indices {
+            guard let call = entries[place].call else { continue }
+            calls.append(call)
+            release(place)
+        }
+        return calls
+    }
+}

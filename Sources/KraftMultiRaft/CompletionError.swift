@@ -1,0 +1,41 @@
+extension KraftError {
+    /// The error that an outcome stands for; nil when it is done.
+    init?(_ outcome: Completion.Outcome, group: GroupName?) {
+        switch outcome {
+        case .done: return nil
+        case .refused(let refusal, let leader):
+            self.init(
+                refusal.code, refusal.message, group: group, leader: leader.isNone ? nil : leader)
+        case .unknown:
+            self.init(
+                .outcomeUnknown, "the command may or may not take effect", group: group)
+        }
+    }
+}
+
+extension Completion.Refusal {
+    var code: KraftError.Code {
+        switch self {
+        case .unavailable, .groupStopped, .nodeStopped, .transferFailed: .unavailable
+        case .overloaded: .overloaded
+        case .tooLarge: .tooLarge
+        case .staleRoute: .staleRoute
+        case .groupNotFound: .notFound
+        case .malformed: .badRequest
+        }
+    }
+
+    var message: String {
+        switch self {
+        case .unavailable: "the group has no leader that can serve this in time"
+        case .overloaded: "too many requests wait; try again later"
+        case .tooLarge: "the command is over its limit"
+        case .staleRoute: "the route is not up to date; look the key up again"
+        case .groupNotFound: "no such group on the node that was asked"
+        case .groupStopped: "the group is stopped on this node"
+        case .malformed: "the state machine could not decode the command"
+        case .nodeStopped: "the node serves nothing any more"
+        case .transferFailed: "leadership could not be handed over in time"
+        }
+    }
+}

@@ -1,0 +1,3 @@
+@_exported import KraftEngine
+@_exported import KraftRouting
+@_exported import RaftCore

@@ -1,0 +1,88 @@
+import KraftLoop
+
+/// The folder with the log's segment files, `wal/0000000000000001.seg` and so on.
+///
+/// Its calls block. What a crash left unfinished (`*.tmp`) is removed when it is opened.
+struct FileLogDirectory: LogDirectory {
+    static let folderName = "wal"
+    private static let suffix = ".seg"
+    private static let digits = 16
+
+    let folder: Folder
+
+    init(dataFolder: Folder) throws(KraftError) {
+        folder = Folder(dataFolder.path(of: FileLogDirectory.folderName))
+        do {
+            try folder.make()
+            for name in try folder.names() where name.hasSuffix(Folder.temporarySuffix) {
+                try folder.remove(name)
+            }
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
+    static func name(of number: UInt64) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, FileLogDirectory.digits - digits.count))
+            + digits + suffix
+    }
+
+    /// Nil for files that are not ours.
+    private static func number(of name: String) -> UInt64? {
+        guard name.hasSuffix(suffix), let number = UInt64(name.dropLast(suffix.count)),
+            FileLogDirectory.name(of: number) == name
+        else { return nil }
+        return number
+    }
+
+    func path(of number: UInt64) -> String { folder.path(of: FileLogDirectory.name(of: number)) }
+
+    func segmentNumbers() throws(KraftError) -> [UInt64] {
+        do {
+            return try folder.names().compactMap(FileLogDirectory.number).sorted()
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
+    func load(segment number: UInt64) throws(KraftError) -> Block {
+        do throws(LoopError) {
+            let file = try File(path(of: number), .read)
+            let block = Block(capacity: try file.size())
+            try block.load { (buffer) throws(LoopError) in try file.read(into: buffer, at: 0) }
+            return block
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
+    func prepare(_ segment: SegmentPreparation) throws(KraftError) {
+        do {
+            try prepareFile(segment)
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
+    func prepareFile(_ segment: SegmentPreparation) throws(LoopError) {
+        try folder.prepare(
+            FileLogDirectory.name(of: segment.number), sizeBytes: segment.sizeBytes,
+            header: segment.header)
+    }
+
+    func sync() throws(KraftError) {
+        do throws(LoopError) {
+            for name in try folder.names() where FileLogDirectory.number(of: name) != nil {
+                try File(folder.path(of: name), .write).syncAll()
+            }
+            try folder.sync()
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+}
+
+extension KraftError {
+    init(storage error: LoopError) { self.init(.storage, error.description) }
+}

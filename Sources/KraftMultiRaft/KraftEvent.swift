@@ -1,0 +1,42 @@
+/// Something that happened on a node. For people and dashboards: events may be dropped, so nothing
+/// may depend on having seen one.
+@nonexhaustive public enum KraftEvent: Sendable {
+    /// The first event of every sequence: how things stand now.
+    case snapshot(Snapshot)
+    /// `leader` is `.none` while none is known.
+    case leaderChanged(group: GroupName, leader: NodeID, term: Term)
+    case groupCreated(group: GroupName)
+    case groupRemoved(group: GroupName)
+    case peerConnected(NodeID)
+    case peerDisconnected(NodeID)
+    /// A peer wasn't heard for an election timeout (`alive` is false), or is heard again.
+    case peerAlive(NodeID, alive: Bool)
+    /// A connection was refused or closed for what it sent.
+    case connectionRefused(peer: NodeID, reason: String)
+    /// A replica on another node contradicted what was committed: it has lost its memory. Told at
+    /// the first, second, fourth, eighth time and so on.
+    case contradicted(group: GroupName, count: Int)
+    /// The disk failed: the node serves nothing any more.
+    case fenced(reason: String)
+    /// So many events were dropped here because the reader was too slow.
+    case dropped(count: Int)
+
+    /// Who leads and who is heard, at the moment when the sequence began.
+    public struct Snapshot: Sendable {
+        public var groups: [Group]
+        public var peers: [Peer]
+        public var isFenced: Bool
+
+        public struct Group: Sendable {
+            public var name: GroupName
+            public var leader: NodeID
+            public var term: Term
+        }
+
+        public struct Peer: Sendable {
+            public var node: NodeID
+            public var isConnected: Bool
+            public var isAlive: Bool
+        }
+    }
+}

@@ -1,0 +1,120 @@
+extension KraftMultiRaft {
+    /// Creates a group on this node, or opens the one that the data folder holds under this name
+    /// (then what is on disk wins over `voters`). Every voter has to do the same, in any order.
+    /// A group that is open already is left as it is.
+    ///
+    /// - `voters`: nil is all nodes of the configuration.
+    /// - `make`: makes the state machine, empty; it is filled from the log.
+    ///
+    /// Throws `badRequest` for an illegal name, `conflict` when the group is open as another type.
+    public func createGroup<S: StateMachine & Sendable>(
+        _ name: String, voters: [NodeID]? = nil, options: GroupOptions = .init(),
+        _ make: @Sendable () -> S
+    ) async throws(KraftError) -> Group<S> {
+        let name = try GroupName(checking: name)
+        let voters = voters ?? configuration.nodes
+        let box = TypedMachineBox(make())
+        try await onLoop(name) { driver, call in
+            driver.openGroup(name, voters: voters, box: box, call: call)
+        }
+        return try group(name.string)
+    }
+
+    /// The group of this name that was opened here. Throws `notFound`, or `conflict` when its state
+    /// machine isn't an `S`.
+    public func group<S: StateMachine & Sendable>(
+        _ name: String, of type: S.Type = S.self
+    ) throws(KraftError) -> Group<S> {
+        let name = try GroupName(checking: name)
+        guard let entry = registry.find(name) else { throw .noSuchGroup(name) }
+        return try group(entry)
+    }
+
+    /// As `group(_:of:)`, by id.
+    public func group<S: StateMachine & Sendable>(
+        id: GroupID, of type: S.Type = S.self
+    ) throws(KraftError) -> Group<S> {
+        guard let entry = registry.find(id) else {
+            throw KraftError(.notFound, "no group with id \(id) is open on this node")
+        }
+        return try group(entry)
+    }
+
+    private func group<S: StateMachine & Sendable>(
+        _ entry: GroupRegistry.Entry
+    ) throws(KraftError) -> Group<S> {
+        guard let runtime else { throw .notRunning(entry.name) }
+        guard entry.box is TypedMachineBox<S> else {
+            throw KraftError(
+                .conflict, "the state machine of \(entry.name) is of another type",
+                group: entry.name)
+        }
+        return Group(
+            name: entry.name, id: entry.id, slot: entry.slot, queue: runtime.queue,
+            requestTimeout: configuration.requestTimeout)
+    }
+
+    /// Removes a group from this node. A new one of this name will have another id.
+    public func removeGroup(_ name: String) async throws(KraftError) {
+        let name = try GroupName(checking: name)
+        try await onLoop(name) { driver, call in driver.removeGroup(name, call: call) }
+    }
+
+    /// Stops a group on this node: it leads, votes and applies no more here until `startGroup`.
+    public func stopGroup(_ name: String) async throws(KraftError) {
+        try await setStopped(name, true)
+    }
+
+    /// Resumes a group that was stopped.
+    public func startGroup(_ name: String) async throws(KraftError) {
+        try await setStopped(name, false)
+    }
+
+    private func setStopped(_ name: String, _ isStopped: Bool) async throws(KraftError) {
+        let name = try GroupName(checking: name)
+        try await onLoop(name) { driver, call in
+            do throws(KraftError) {
+                try driver.setStopped(name, isStopped)
+                call.resume(.success(()))
+            } catch {
+                call.fail(error)
+            }
+        }
+    }
+
+    /// Hands a group's leadership to another voter; returns when this node sees it lead.
+    /// Throws `unavailable` when it could not be done in time.
+    public func transferLeadership(
+        of name: String, to node: NodeID, timeout: Duration? = nil
+    ) async throws(KraftError) {
+        let name = try GroupName(checking: name)
+        let deadline = Instant.after(timeout ?? configuration.requestTimeout)
+        try await onLoop(name) { driver, call in
+            driver.transfer(name, to: node, deadline: deadline, call: call)
+        }
+    }
+
+    /// Hops to the loop and waits until `body` has ended the call.
+    private func onLoop(
+        _ name: GroupName, _ body: @escaping @Sendable (NodeDriver, DoneCall) -> Void
+    ) async throws(KraftError) {
+        guard let runtime else { throw .notRunning(name) }
+        let call = DoneCall(group: name)
+        try await call.value { _ in
+            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
+                body(driver, call)
+            }
+            return isTaken ? nil : .notRunning(name)
+        }.get()
+    }
+}
+
+extension GroupName {
+    init(checking name: String) throws(KraftError) {
+        guard let name = GroupName(name) else {
+            throw KraftError(
+                .badRequest, "a group name is 1 to 128 of A-Z a-z 0-9 . _ : - and not . or ..")
+        }
+        self = name
+    }
+}

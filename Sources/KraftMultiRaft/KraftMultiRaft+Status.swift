@@ -1,0 +1,69 @@
+extension KraftMultiRaft {
+    /// How the node stands. Lists every group that exists here, opened or not.
+    public func status() async -> NodeStatus {
+        let configuration = configuration
+        guard let runtime else { return idleStatus }
+        let (bound, boot) = (runtime.boundAddress, runtime.bootID)
+        return await runtime.run { driver in
+            NodeStatus(
+                node: configuration.node, clusterID: configuration.clusterID, bootID: boot,
+                listen: bound, advertise: configuration.advertised(bound: bound),
+                isFenced: driver.isFenced, groupsLed: driver.engine.groupsLed,
+                peers: driver.engine.peerStatus(now: driver.now),
+                groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics)
+        } ?? idleStatus
+    }
+
+    private var idleStatus: NodeStatus {
+        NodeStatus(
+            node: configuration.node, clusterID: configuration.clusterID, bootID: 0, listen: nil,
+            advertise: configuration.advertised(bound: nil), isFenced: isFenced, groupsLed: 0,
+            peers: [], groups: [], metrics: NodeMetrics())
+    }
+
+    /// How one group stands on this node. Throws `notFound`.
+    public func status(of name: String) async throws(KraftError) -> GroupStatus {
+        let name = try GroupName(checking: name)
+        let status = try await running(name) { driver in
+            driver.engine.slot(of: name).map { driver.engine.status(of: $0) }
+        }
+        guard let status else { throw .noSuchGroup(name) }
+        return status
+    }
+
+    /// The hash of a group's whole content and the index that it speaks of, taken together.
+    /// Throws `notFound` for a group that isn't open here.
+    public func digest(
+        of name: String
+    ) async throws(KraftError) -> (digest: UInt64, appliedIndex: LogIndex) {
+        let name = try GroupName(checking: name)
+        let pair = try await running(name) { driver in driver.digest(of: name) }
+        guard let pair else { throw .noSuchGroup(name) }
+        return pair
+    }
+
+    /// Counters of every group since the node started.
+    public func metrics() async -> [GroupName: GroupMetrics] {
+        await runtime?.run { driver in
+            var metrics: [GroupName: GroupMetrics] = [:]
+            for slot in driver.engine.slots {
+                metrics[driver.engine.status(of: slot).name] = driver.engine.metrics(of: slot)
+            }
+            return metrics
+        } ?? [:]
+    }
+
+    private func running<Value: Sendable>(
+        _ name: GroupName, _ body: @escaping @Sendable (NodeDriver) -> Value
+    ) async throws(KraftError) -> Value {
+        guard let value = await runtime?.run(body) else { throw .notRunning(name) }
+        return value
+    }
+}
+
+extension NodeDriver {
+    /// Every group on this node, by name.
+    var groupStatuses: [GroupStatus] {
+        engine.slots.map { engine.status(of: $0) }.sorted { $0.name < $1.name }
+    }
+}

@@ -1,0 +1,98 @@
+import KraftLoop
+
+/// Carries out the engine's log effects on the loop's thread pool. Loop-confined.
+final class LogFiles {
+    /// Segment files kept open.
+    private static let openLimit = 8
+
+    private let loop: EventLoop
+    private let directory: FileLogDirectory
+    /// Segments that were used last, the latest at the end.
+    private var open: [(number: UInt64, file: DurableFile)] = []
+    /// Work that has not come back.
+    private(set) var pendingCount = 0
+
+    init(_ loop: EventLoop, _ directory: FileLogDirectory) {
+        (self.loop, self.directory) = (loop, directory)
+    }
+
+    /// Writes the pieces and syncs them.
+    func write(_ write: LogWrite, then: @escaping (LoopError?) -> Void) {
+        // Looked up here, as the engine goes on filling the blocks behind them.
+        let memory = SharedMemory(
+            pieces: write.pieces.map { $0.block.bytes($0.range) },
+            owners: write.pieces.map(\.block))
+        run(on: write.segment) { (file) throws(LoopError) in
+            try file.write(memory.pieces, at: write.offset)
+        } then: { result in
+            switch result {
+            case .success: then(nil)
+            case .failure(let error): then(error)
+            }
+        }
+    }
+
+    /// Reads a part of a segment.
+    func read(_ read: LogRead, then: @escaping (Result<Block, LoopError>) -> Void) {
+        run(on: read.segment) { (file) throws(LoopError) in
+            let block = Block(capacity: read.count)
+            try block.load { (buffer) throws(LoopError) in
+                try file.file.read(into: buffer, at: read.offset)
+            }
+            return block
+        } then: {
+            then($0)
+        }
+    }
+
+    func prepare(_ segment: SegmentPreparation, then: @escaping (LoopError?) -> Void) {
+        pendingCount += 1
+        loop.work { [directory] () -> LoopError? in
+            do throws(LoopError) {
+                try directory.prepareFile(segment)
+                return nil
+            } catch {
+                return error
+            }
+        } then: { [self] error in
+            pendingCount -= 1
+            then(error)
+        }
+    }
+
+    /// Runs `body` on the pool with the segment's file, which is opened there if need be.
+    private func run<Value: Sendable>(
+        on number: UInt64, _ body: @escaping @Sendable (DurableFile) throws(LoopError) -> Value,
+        then: @escaping (Result<Value, LoopError>) -> Void
+    ) {
+        pendingCount += 1
+        let known = open.last { $0.number == number }?.file
+        let path = directory.path(of: number)
+        loop.work { () -> (file: DurableFile?, result: Result<Value, LoopError>) in
+            do throws(LoopError) {
+                let file = if let known { known } else { try DurableFile(path) }
+                return (file, .success(try body(file)))
+            } catch {
+                return (nil, .failure(error))
+            }
+        } then: { [self] outcome in
+            pendingCount -= 1
+            if known == nil, let file = outcome.file { keep(file, number) }
+            then(outcome.result)
+        }
+    }
+
+    private func keep(_ file: DurableFile, _ number: UInt64) {
+        guard !open.contains(where: { $0.number == number }) else { return }
+        open.append((number, file))
+        if open.count > LogFiles.openLimit { open.removeFirst() }
+    }
+}
+
+/// Bytes for another thread, with what keeps them alive.
+///
+/// `@unchecked Sendable`: bytes that the engine named for a write never change any more.
+private struct SharedMemory: @unchecked Sendable {
+    let pieces: [UnsafeRawBufferPointer]
+    let owners: [Block]
+}

@@ -1,0 +1,116 @@
+import KraftLoop
+
+extension NodeDriver {
+    /// Takes the engine's effects and carries them out. Events that come of it at once go straight
+    /// back into the engine, and are part of the next round.
+    func carryOutEffects() {
+        swap(&engine.effects, &effects)
+        carryOutLog()
+        carryOutConnections()
+        complete()
+        for ready in effects.readsReady { answer(ready.token, ready.slot) }
+        for notice in effects.notices { report(notice) }
+        effects.removeAll()
+    }
+
+    // MARK: The log
+
+    private func carryOutLog() {
+        for write in effects.logWrites {
+            files.write(write) { [self] error in
+                if let error {
+                    step(.logWriteFailed(write.id, reason: error.description))
+                } else {
+                    step(.logWritten(write.id))
+                }
+            }
+        }
+        for preparation in effects.segmentPreparations {
+            let number = preparation.number
+            files.prepare(preparation) { [self] error in
+                if let error {
+                    step(.segmentFailed(number: number, reason: error.description))
+                } else {
+                    step(.segmentPrepared(number: number))
+                }
+            }
+        }
+        for read in effects.logReads {
+            files.read(read) { [self] result in
+                switch result {
+                case .success(let block): step(.logRead(read.id, block.bytes))
+                case .failure(let error):
+                    step(.logReadFailed(read.id, reason: error.description))
+                }
+            }
+        }
+    }
+
+    // MARK: Connections
+
+    private func carryOutConnections() {
+        for connect in effects.connects {
+            transport.connect(connect.connection, to: connect.address)
+        }
+        for send in effects.sends { transport.send(send.block, on: send.connection) }
+        for connection in effects.closes { transport.close(connection) }
+    }
+
+    // MARK: Answers
+
+    private func complete() {
+        guard !effects.completions.isEmpty else { return }
+        effects.replyBytes.bytes.withUnsafeBytes { bytes in
+            for completion in effects.completions {
+                complete(completion, bytes)
+            }
+        }
+    }
+
+    @inline(__always)
+    private func complete(_ completion: Completion, _ bytes: UnsafeRawBufferPointer) {
+        if completion.token & NodeDriver.localBit != 0 {
+            sink?.completed(completion.token & ~NodeDriver.localBit, completion.outcome)
+            return
+        }
+        var reply = UnsafeRawBufferPointer(start: nil, count: 0)
+        if case .done(_, let start, let count) = completion.outcome {
+            reply = UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
+        }
+        let (call, position) = calls.take(completion.token)
+        call.completed(position, completion.outcome, reply: reply)
+    }
+
+    private func answer(_ token: RequestToken, _ slot: GroupSlot) {
+        let (call, _) = calls.take(token)
+        answer(call, slot)
+    }
+
+    func answer(_ call: Call, _ slot: GroupSlot) {
+        guard let box = groups[slot.rawValue]?.box else {
+            return call.fail(KraftError(.notFound, "no such group here", group: call.group))
+        }
+        call.answer(from: box, index: engine.status(of: slot).appliedIndex)
+    }
+}
+
+extension NodeDriver: TransportDelegate {
+    package func transportAccepted() -> ConnectionID? {
+        guard !isFenced, shutdown == .none else { return nil }
+        let connection = nextInboundConnection()
+        step(.accepted(connection))
+        return connection
+    }
+
+    package func transportConnected(_ connection: ConnectionID) { step(.connected(connection)) }
+
+    package func transportReceived(_ connection: ConnectionID, _ bytes: UnsafeRawBufferPointer) {
+        step(.received(connection, bytes))
+    }
+
+    package func transportSent(_ connection: ConnectionID, byteCount: Int) {
+        step(.sent(connection, byteCount: byteCount))
+    }
+
+    package func transportClosed(_ connection: ConnectionID) { step(.closed(connection)) }
+}

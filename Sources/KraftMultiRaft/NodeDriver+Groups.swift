@@ -1,0 +1,117 @@
+extension NodeDriver {
+    /// Opens or creates a group; `call` ends when it can be used. An open group is left as it is.
+    func openGroup(_ name: GroupName, voters: [NodeID], box: MachineBox, call: DoneCall) {
+        guard shutdown == .none else { return call.fail(.notRunning(name)) }
+        if registry.find(name) != nil { return call.resume(.success(())) }
+        if opening[name] != nil {
+            opening[name]?.append(call)
+            return
+        }
+        noteNews()
+        let opener = OpenCall(group: name, driver: self)
+        do throws(KraftError) {
+            guard let token = calls.add(opener) else { throw .tooManyCalls(name) }
+            let slot: GroupSlot
+            do throws(KraftError) {
+                slot = try engine.openGroup(name, voters: voters, token: token, now: now)
+            } catch {
+                _ = calls.take(token)
+                throw error
+            }
+            while groups.count <= slot.rawValue { groups.append(nil) }
+            groups[slot.rawValue] = DrivenGroup(
+                id: engine.status(of: slot).id, name: name, box: box)
+            opener.slot = slot
+            opening[name] = [call]
+        } catch {
+            call.fail(error)
+        }
+    }
+
+    fileprivate func opened(_ name: GroupName, _ slot: GroupSlot, _ error: KraftError?) {
+        let calls = opening.removeValue(forKey: name) ?? []
+        if let error {
+            groups[slot.rawValue] = nil
+            for call in calls { call.fail(error) }
+            return
+        }
+        if let group = groups[slot.rawValue] {
+            registry.insert(.init(name: name, id: group.id, slot: slot, box: group.box))
+        }
+        for call in calls { call.resume(.success(())) }
+    }
+
+    /// Removes a group, opened or not; `call` ends when that is durable. Its slot may be another
+    /// group's at once.
+    func removeGroup(_ name: GroupName, call: DoneCall) {
+        guard !isFenced else { return call.fail(.notRunning(name)) }
+        guard let slot = engine.slot(of: name), opening[name] == nil else {
+            return call.fail(.noSuchGroup(name))
+        }
+        guard let token = calls.add(call) else { return call.fail(.tooManyCalls(name)) }
+        if groups.indices.contains(slot.rawValue) { groups[slot.rawValue] = nil }
+        registry.remove(name)
+        noteNews()
+        engine.removeGroup(slot, token: token, now: now)
+    }
+
+    /// Stops or starts a group on this node.
+    func setStopped(_ name: GroupName, _ isStopped: Bool) throws(KraftError) {
+        guard let slot = engine.slot(of: name) else { throw .noSuchGroup(name) }
+        noteNews()
+        if isStopped {
+            engine.stopGroup(slot, now: now)
+        } else {
+            engine.startGroup(slot, now: now)
+        }
+    }
+
+    func transfer(_ name: GroupName, to node: NodeID, deadline: Instant, call: DoneCall) {
+        guard let slot = engine.slot(of: name) else { return call.fail(.noSuchGroup(name)) }
+        guard let token = calls.add(call) else { return call.fail(.tooManyCalls(name)) }
+        noteNews()
+        engine.transfer(slot, to: node, token: token, deadline: deadline, now: now)
+    }
+
+    /// A group's digest and the index it speaks of; nil for one that isn't open here.
+    func digest(of name: GroupName) -> (digest: UInt64, appliedIndex: LogIndex)? {
+        guard let entry = registry.find(name) else { return nil }
+        return (entry.box.digest(), engine.status(of: entry.slot).appliedIndex)
+    }
+}
+
+/// The engine's side of opening a group, for all callers that asked for it meanwhile.
+private final class OpenCall: Call, @unchecked Sendable {
+    private let driver: NodeDriver
+    private let name: GroupName
+    var slot: GroupSlot?
+
+    init(group: GroupName, driver: NodeDriver) {
+        (self.driver, name) = (driver, group)
+        super.init(group: group)
+    }
+
+    override func completed(
+        _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
+    ) { end(KraftError(outcome, group: group)) }
+
+    override func fail(_ error: KraftError) { end(error) }
+    override func abandon() { end(.notRunning(name)) }
+
+    private func end(_ error: KraftError?) {
+        guard let slot else { preconditionFailure("opened before it had a slot") }
+        driver.opened(name, slot, error)
+    }
+}
+
+extension KraftError {
+    static func notRunning(_ group: GroupName? = nil) -> KraftError {
+        KraftError(.unavailable, "the node is not running", group: group)
+    }
+    static func noSuchGroup(_ name: GroupName) -> KraftError {
+        KraftError(.notFound, "no group \(name) on this node", group: name)
+    }
+    static func tooManyCalls(_ name: GroupName) -> KraftError {
+        KraftError(.overloaded, "too many requests are under way", group: name)
+    }
+}

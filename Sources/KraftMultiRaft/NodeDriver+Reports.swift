@@ -1,0 +1,94 @@
+import Logging
+
+extension NodeDriver {
+    /// Tells logs, metrics and listeners what happened.
+    func report(_ notice: Notice) {
+        switch notice {
+        case .leaderChanged(let slot, let leader, let term):
+            reportLeader(slot, leader, term)
+        case .groupCreated(_, let name):
+            logger.info("group created", metadata: ["group": "\(name)"])
+            hub.publish(.groupCreated(group: name))
+        case .groupRemoved(_, let name):
+            logger.info("group removed", metadata: ["group": "\(name)"])
+            hub.publish(.groupRemoved(group: name))
+        case .peerConnected(let peer):
+            peersSeen[peer, default: (false, false)].isConnected = true
+            logger.info("peer connected", metadata: ["peer": "\(peer)"])
+            hub.publish(.peerConnected(peer))
+        case .peerDisconnected(let peer):
+            peersSeen[peer, default: (false, false)].isConnected = false
+            logger.info("peer disconnected", metadata: ["peer": "\(peer)"])
+            hub.publish(.peerDisconnected(peer))
+        case .peerAlive(let peer, let isAlive):
+            peersSeen[peer, default: (false, false)].isAlive = isAlive
+            logger.notice(
+                isAlive ? "peer is heard again" : "peer is not heard any more",
+                metadata: ["peer": "\(peer)"])
+            hub.publish(.peerAlive(peer, alive: isAlive))
+        case .connectionRefused(let connection, let peer, let reason):
+            logger.warning(
+                "connection refused",
+                metadata: [
+                    "peer": "\(peer)", "connection": "\(connection.rawValue)",
+                    "reason": "\(reason)",
+                ])
+            hub.publish(.connectionRefused(peer: peer, reason: reason))
+        case .contradicted(let slot): reportContradiction(slot)
+        case .fenced(let reason):
+            isFenced = true
+            logger.critical("node fenced", metadata: ["reason": "\(reason)"])
+            hub.publish(.fenced(reason: reason))
+            // Completions of this turn are through; what still waits for the disk never ends.
+            for call in calls.removeAll() { call.abandon() }
+            whenFenced()
+        }
+    }
+
+    private func reportLeader(_ slot: GroupSlot, _ leader: NodeID, _ term: Term) {
+        guard groups.indices.contains(slot.rawValue), let name = groups[slot.rawValue]?.name
+        else { return }
+        groups[slot.rawValue]?.leader = leader
+        groups[slot.rawValue]?.term = term
+        // With thousands of groups this is many lines at once: only on request.
+        logger.debug(
+            "leader changed",
+            metadata: ["group": "\(name)", "term": "\(term)", "leader": "\(leader)"])
+        hub.publish(.leaderChanged(group: name, leader: leader, term: term))
+    }
+
+    private func reportContradiction(_ slot: GroupSlot) {
+        guard groups.indices.contains(slot.rawValue), let name = groups[slot.rawValue]?.name
+        else { return }
+        let count = (groups[slot.rawValue]?.contradictions ?? 0) + 1
+        groups[slot.rawValue]?.contradictions = count
+        // It comes with every such message: told the first time, the second, the fourth and so on.
+        guard count & (count - 1) == 0 else { return }
+        logger.error(
+            "a replica of the group has lost its memory; its messages are dropped",
+            metadata: ["group": "\(name)", "count": "\(count)"])
+        hub.publish(.contradicted(group: name, count: count))
+    }
+
+    /// How things stand, for the first event of a sequence.
+    func snapshot() -> KraftEvent.Snapshot {
+        KraftEvent.Snapshot(
+            groups: groups.compactMap { group in
+                group.map { .init(name: $0.name, leader: $0.leader, term: $0.term) }
+            },
+            peers: peersSeen.sorted { $0.key < $1.key }.map { node, seen in
+                .init(node: node, isConnected: seen.isConnected, isAlive: seen.isAlive)
+            },
+            isFenced: isFenced)
+    }
+
+    /// About once a second, in a turn that happens anyway or in one that is due for it.
+    func publishMetrics() {
+        let now = now
+        if meter.due == .never { meter.due = now + .seconds(1) }
+        guard now >= meter.due else { return }
+        meter.publish(
+            engine.nodeMetrics, groups: engine.slots.count, groupsLed: engine.groupsLed,
+            peersConnected: peersSeen.values.count { $0.isConnected })
+    }
+}

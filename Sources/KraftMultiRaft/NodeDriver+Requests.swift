@@ -1,0 +1,66 @@
+extension NodeDriver {
+    /// Marks tokens of the loop's own clients.
+    static let localBit: UInt64 = 1 << 63
+
+    /// Gives one call's requests to the engine.
+    func submit(_ submission: Submission, _ bytes: UnsafeRawBufferPointer) {
+        let call = submission.call
+        let slot = submission.slot
+        guard slot.rawValue < groups.count, groups[slot.rawValue]?.id == submission.group else {
+            return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
+        }
+        if submission.kind == .localRead { return answer(call, slot) }
+        guard let token = calls.add(call, count: max(1, submission.ends.count)) else {
+            return call.fail(
+                KraftError(.overloaded, "too many requests are under way", group: call.group))
+        }
+        noteNews()
+        let command = UnsafeRawBufferPointer(
+            rebasing: bytes[submission.start..<submission.start + submission.count])
+        switch submission.kind {
+        case .propose:
+            engine.propose(
+                slot, command, route: submission.route, token: token,
+                deadline: submission.deadline, now: now)
+        case .proposeMany: proposeMany(submission, command, token)
+        case .read: engine.read(slot, token: token, deadline: submission.deadline, now: now)
+        case .localRead: break
+        }
+    }
+
+    private func proposeMany(
+        _ submission: Submission, _ commands: UnsafeRawBufferPointer, _ token: RequestToken
+    ) {
+        var start = 0
+        for (position, end) in submission.ends.enumerated() {
+            engine.propose(
+                submission.slot, UnsafeRawBufferPointer(rebasing: commands[start..<end]),
+                route: submission.route, token: token + UInt64(position),
+                deadline: submission.deadline, now: now)
+            start = end
+        }
+    }
+
+    // MARK: Clients on the loop
+
+    /// Proposes from the loop itself, with no lock, hop or allocation: for benchmarks. The token is
+    /// the client's own, not 0 and below 2^63; `sink` gets its completion.
+    package func propose(
+        _ slot: GroupSlot, _ command: UnsafeRawBufferPointer, token: RequestToken,
+        deadline: Instant
+    ) {
+        noteNews()
+        engine.propose(
+            slot, command, token: token | NodeDriver.localBit, deadline: deadline, now: now)
+    }
+
+    package func slot(of name: GroupName) -> GroupSlot? { engine.slot(of: name) }
+    package func status(of slot: GroupSlot) -> GroupStatus { engine.status(of: slot) }
+    package var nodeMetrics: NodeMetrics { engine.nodeMetrics }
+}
+
+/// Where completions of loop-confined proposals go.
+package protocol CompletionSink: AnyObject {
+    /// Called on the loop. May propose again from inside.
+    func completed(_ token: RequestToken, _ outcome: Completion.Outcome)
+}

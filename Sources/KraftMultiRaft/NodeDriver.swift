@@ -1,0 +1,154 @@
+import KraftLoop
+import Logging
+
+/// Drives one engine on one loop: turns what sockets, files, timers and callers bring into events,
+/// and carries out the engine's effects. It decides nothing about the protocol.
+///
+/// `@unchecked Sendable`: loop-confined; other threads only carry it to the loop.
+package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
+    /// Rounds of one turn; what is left after them waits until other events have been looked at.
+    private static let roundLimit = 8
+
+    let loop: EventLoop
+    var engine: Engine
+    let transport: any Transport
+    let files: LogFiles
+    let queue: SubmissionQueue
+    let hub: EventHub
+    let registry: GroupRegistry
+    var logger: Logger
+    /// Called when the engine fences itself.
+    let whenFenced: @Sendable () -> Void
+
+    /// Groups with a state machine, by slot.
+    var groups: [DrivenGroup?] = []
+    var opening: [GroupName: [DoneCall]] = [:]
+    var calls = CallTable()
+    var peersSeen: [NodeID: (isConnected: Bool, isAlive: Bool)] = [:]
+    var isFenced = false
+    var shutdown = Shutdown.none
+    var whenDown: @Sendable () -> Void = {}
+    var meter: NodeMeter
+
+    /// The other half of a double buffer: effects are carried out from here, so that the engine may
+    /// be called meanwhile.
+    var effects = Effects()
+    private var inbound = SubmissionQueue.Batch()
+    /// Something was given to the engine since its turn was ended last.
+    private var hasNews = false
+    private var latest: UInt64 = 0
+    private var nextInbound: UInt64 = 1
+
+    /// Gets the completions of this driver's loop-confined proposals.
+    package var sink: (any CompletionSink)?
+
+    init(
+        engine: consuming Engine, loop: EventLoop, transport: any Transport, files: LogFiles,
+        queue: SubmissionQueue, hub: EventHub, registry: GroupRegistry, logger: Logger,
+        node: NodeID, whenFenced: @escaping @Sendable () -> Void
+    ) {
+        self.engine = engine
+        self.loop = loop
+        self.transport = transport
+        self.files = files
+        self.queue = queue
+        self.hub = hub
+        self.registry = registry
+        self.logger = logger
+        self.whenFenced = whenFenced
+        meter = NodeMeter(node: node)
+    }
+
+    /// Never goes back, within a turn too.
+    package var now: Instant {
+        latest = max(latest, loop.now)
+        return Instant(nanoseconds: latest)
+    }
+
+    @inline(__always)
+    func step(_ event: Event) {
+        hasNews = true
+        engine.step(event, now: now)
+    }
+
+    /// For calls of the engine other than `step`: the turn has something to end.
+    func noteNews() { hasNews = true }
+
+    // MARK: Turns
+
+    package func loopTimerFired() {
+        if engine.nextWakeUp <= now { step(.tick) }
+    }
+
+    package func loopTurnEnds() {
+        latest = EventLoop.clock
+        takeSubmissions()
+        var rounds = 0
+        repeat {
+            repeat {
+                hasNews = false
+                engine.endTurn(now: now)
+                applyCommitted()
+                carryOutEffects()
+                rounds += 1
+            } while hasNews && rounds < NodeDriver.roundLimit
+            // One write a peer for all rounds.
+            transport.flush()
+        } while hasNews && rounds < NodeDriver.roundLimit
+        if hasNews { loop.requestTurn() }
+        advanceShutdown()
+        publishMetrics()
+        armTimer()
+    }
+
+    private func takeSubmissions() {
+        queue.take(&inbound)
+        guard !inbound.submissions.isEmpty else { return }
+        inbound.bytes.bytes.withUnsafeBytes { bytes in
+            for submission in inbound.submissions { submit(submission, bytes) }
+        }
+        inbound.removeAll()
+    }
+
+    /// Those that came before the queue was closed: nothing came of them.
+    func failWaitingSubmissions() {
+        queue.take(&inbound)
+        for submission in inbound.submissions {
+            submission.call.fail(.notRunning(submission.call.group))
+        }
+        inbound.removeAll()
+    }
+
+    private func applyCommitted() {
+        while let work = engine.nextApply() {
+            guard let box = groups[work.slot.rawValue]?.box else {
+                preconditionFailure("the engine applies only to groups that were opened")
+            }
+            var replies = ReplyBuffer()
+            box.apply(work.batch, &replies)
+            engine.applied(work, replies: replies, now: now)
+        }
+    }
+
+    private func armTimer() {
+        var due = min(engine.nextWakeUp, meter.due)
+        if let deadline = shutdown.deadline { due = min(due, deadline) }
+        if due != .never { loop.armTimer(at: due.nanoseconds) }
+    }
+
+    /// Numbers inbound connections; the transport has its own bound on how many there are.
+    func nextInboundConnection() -> ConnectionID {
+        defer { nextInbound += 2 }
+        return ConnectionID(rawValue: nextInbound)
+    }
+}
+
+/// A group whose state machine is here.
+struct DrivenGroup {
+    var id: GroupID
+    var name: GroupName
+    var box: MachineBox
+    var leader = NodeID.none
+    var term = Term.zero
+    var contradictions = 0
+}

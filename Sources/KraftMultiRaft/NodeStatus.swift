@@ -1,0 +1,17 @@
+/// A node as it sees itself.
+public struct NodeStatus: Sendable {
+    public var node: NodeID
+    public var clusterID: String
+    /// Differs in every life of the node; 0 before `start`.
+    public var bootID: UInt64
+    /// Where the peer port listens; nil before `start` and after `shutdown`.
+    public var listen: String?
+    /// The address that others are given.
+    public var advertise: String?
+    public var isFenced: Bool
+    public var groupsLed: Int
+    public var peers: [PeerStatus]
+    /// Groups that exist on this node, by name.
+    public var groups: [GroupStatus]
+    public var metrics: NodeMetrics
+}

@@ -1,0 +1,166 @@
+import Foundation
+import KraftLoop
+import KraftMultiRaft
+import Logging
+import Synchronization
+import Testing
+
+/// A counter: adds numbers, answers the sum after each.
+struct Counter: StateMachine, Sendable {
+    private(set) var sum: Int64 = 0
+    private(set) var count = 0
+
+    mutating func apply(_ command: Int64, at index: LogIndex) -> Int64 {
+        sum &+= command
+        count += 1
+        return sum
+    }
+
+    enum Query: Sendable { case sum, count }
+    func answer(_ query: Query) -> Int64 {
+        switch query {
+        case .sum: sum
+        case .count: Int64(count)
+        }
+    }
+
+    func digest() -> UInt64 { UInt64(bitPattern: sum) &* 0x9E37_79B9_7F4A_7C15 }
+}
+
+/// Another state machine with the same commands.
+struct LastValue: StateMachine, Sendable {
+    private var last: Int64 = 0
+    mutating func apply(_ command: Int64, at index: LogIndex) -> Int64 {
+        last = command
+        return last
+    }
+    func answer(_ query: Bool) -> Int64 { last }
+    func digest() -> UInt64 { UInt64(bitPattern: last) }
+}
+
+/// Nodes of one cluster in this process, each with a folder and a port that stay over restarts.
+final class TestCluster: Sendable {
+    let folder: String
+    let addresses: [NodeID: String]
+    private let nodes = Mutex([NodeID: KraftMultiRaft]())
+
+    init(nodes count: Int) async throws {
+        folder =
+            FileManager.default.temporaryDirectory
+            .appending(path: "kraft-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        addresses = try await TestCluster.freeAddresses(count)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+    /// Ports that were free a moment ago.
+    static func freeAddresses(_ count: Int) async throws -> [NodeID: String] {
+        let loop = try EventLoop()
+        try loop.start()
+        let found = Mutex([NodeID: String]())
+        await withCheckedContinuation { continuation in
+            loop.execute {
+                // All are open at once, so that they differ.
+                let listeners = (0..<count).compactMap { _ in
+                    NetworkAddress("127.0.0.1:0").flatMap { address in
+                        try? TCPListener(loop, address) { _ in nil }
+                    }
+                }
+                found.withLock { found in
+                    for (place, listener) in listeners.enumerated() {
+                        found[NodeID(UInt32(place + 1))] = listener.bound.description
+                    }
+                }
+                loop.stop { continuation.resume() }
+            }
+        }
+        loop.join()
+        let addresses = found.withLock { $0 }
+        try #require(addresses.count == count)
+        return addresses
+    }
+
+    func configuration(_ node: NodeID) throws -> KraftConfiguration {
+        var configuration = KraftConfiguration(
+            node: node, dataDirectory: "\(folder)/\(node)",
+            listen: try #require(addresses[node]), peers: addresses)
+        configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        configuration.timing.beatInterval = .milliseconds(30)
+        configuration.timing.electionTimeout = .milliseconds(300)
+        configuration.timing.electionSpread = .milliseconds(150)
+        configuration.log.segmentSizeBytes = 8 << 20
+        configuration.requestTimeout = .seconds(20)
+        return configuration
+    }
+
+    @discardableResult
+    func start(
+        _ node: NodeID, _ change: (inout KraftConfiguration) -> Void = { _ in }
+    ) async throws -> KraftMultiRaft {
+        var configuration = try configuration(node)
+        change(&configuration)
+        let kraft = try KraftMultiRaft(configuration)
+        try await kraft.start()
+        nodes.withLock { $0[node] = kraft }
+        return kraft
+    }
+
+    func startAll() async throws -> [KraftMultiRaft] {
+        var all: [KraftMultiRaft] = []
+        for node in addresses.keys.sorted() { all.append(try await start(node)) }
+        return all
+    }
+
+    func stop(_ node: NodeID) async {
+        await nodes.withLock { $0.removeValue(forKey: node) }?.shutdown()
+    }
+
+    func stopAll() async {
+        for node in addresses.keys.sorted() { await stop(node) }
+    }
+
+    /// A cluster that is stopped and cleaned up whatever the body does.
+    static func with(
+        nodes count: Int, _ body: (TestCluster) async throws -> Void
+    ) async throws {
+        let cluster = try await TestCluster(nodes: count)
+        do {
+            try await body(cluster)
+        } catch {
+            await cluster.stopAll()
+            throw error
+        }
+        await cluster.stopAll()
+    }
+}
+
+/// Waits until something holds, by looking again and again; fails after half a minute.
+func eventually(
+    _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () async throws -> Bool
+) async throws {
+    for _ in 0..<3_000 {
+        if try await condition() { return }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    Issue.record("never: \(what)", sourceLocation: sourceLocation)
+    throw CancellationError()
+}
+
+/// The node that leads a group, in the eyes of one that knows.
+func leader(of name: String, among nodes: [KraftMultiRaft]) async throws -> KraftMultiRaft {
+    var found: KraftMultiRaft?
+    try await eventually("\(name) has a leader") {
+        for node in nodes where try await node.status(of: name).role == .leader { found = node }
+        return found != nil
+    }
+    return try #require(found)
+}
+
+final class Flag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
+}
