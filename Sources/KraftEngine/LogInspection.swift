@@ -30,20 +30,21 @@ package enum LogInspection {
         var entries: [GroupID: [Entry]] = [:]  // ordered: looked up only
         let log = try LogRecovery.read(segments) { header, payload in
             guard header.kind == .entries else { return }
-            var known = entries[header.group] ?? []
-            while let last = known.last, last.index >= header.index { known.removeLast() }
+            // In place: a copy for each record would cost the square of the log.
+            while let last = entries[header.group, default: []].last, last.index >= header.index {
+                entries[header.group, default: []].removeLast()
+            }
             var offset = 0
             for number in 0..<header.count {
                 let size =
                     LogFormat.entryHeaderSize + EntryRun.payloadCount(payload, at: offset)
                 let bytes = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + size)])
-                known.append(
+                entries[header.group, default: []].append(
                     Entry(
                         index: header.index + number, term: header.term,
                         hash: LogFormat.checksum(bytes, seed: 0)))
                 offset += size
             }
-            entries[header.group] = known
         }
         return log.groups.map { group in
             Group(

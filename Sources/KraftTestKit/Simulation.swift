@@ -1,0 +1,236 @@
+import KraftEngine
+import KraftRouting
+import RaftCore
+
+/// A whole cluster of production engines on a simulated network, disk and clock, from one seed.
+///
+/// The same seed, options and calls give the same run in every process: `traceHash` shows it. After
+/// each turn of a node the invariants of Raft and of the log are checked; what breaks lands in
+/// `violations`, and the simulation stands still from then on.
+///
+/// ```swift
+/// let simulation = Simulation(seed: 42, nodes: 3, groups: ["users"]) { _ in UserStore() }
+/// simulation.run(for: .seconds(2))
+/// let request = simulation.propose(on: 1, group: "users", command)
+/// simulation.crash(2)
+/// simulation.run(for: .seconds(2))
+/// precondition(simulation.violations.isEmpty)
+/// ```
+public final class Simulation<Machine: StateMachine> {
+    public let seed: UInt64
+    public var options: SimulationOptions
+    public let groupNames: [GroupName]
+    /// What broke so far. The first one stops the simulation.
+    public internal(set) var violations: [Violation] = []
+    public var coverage: Coverage {
+        var total = pastCoverage
+        for node in nodes {
+            total += node.disk.coverage
+            if let rare = node.box?.engine.rareBranches { total.count(rare) }
+        }
+        return total
+    }
+    /// Called for each thing worth a line in a log; for debugging a seed.
+    public var log: ((String) -> Void)?
+
+    let makeMachine: (GroupName) -> Machine
+    var time: UInt64 = 0
+    private var eventsNow = 0
+    /// Without what the running engines and the disks count themselves.
+    var pastCoverage = Coverage()
+    var queue = EventQueue<Scheduled>()
+    var trace = TraceHash()
+    var nodes: [SimulatedNode<Machine>] = []
+    var connections: [SimulatedConnection] = []
+    var links: [SimulatedLink]
+    var requests: [Request<Machine>] = []
+    /// Requests of all kinds that have not ended.
+    public internal(set) var pendingRequests = 0
+    var oracles: Oracles
+    /// The number of turns after which the disks are read again.
+    var nextInspection = 0
+    /// Rises when all planned crashes are called off.
+    var faultEra = 0
+    /// Which life of a group was removed from some node.
+    var removedIDs: [(group: Int, id: GroupID)] = []
+    var networkRandom: SeededRandom
+    var diskRandom: SeededRandom
+    var turnRandom: SeededRandom
+    var bootRandom: SeededRandom
+    /// Of 1,000 starts, how many lose power again while they recover.
+    var bootCrashPermille = 0
+
+    /// What the queue holds.
+    enum Scheduled {
+        case node(NodeEvent, node: Int, life: Int)
+        case tick(node: Int, life: Int, number: UInt64)
+        case resume(node: Int, life: Int)
+        case readable(connection: Int, stream: Int, isPoll: Bool)
+        case dial(connection: Int)
+        case closeNotice(connection: Int, side: Int)
+        case logCached(node: Int, life: Int, LogWrite.ID)
+        case logSynced(node: Int, life: Int, LogWrite.ID)
+        case segmentReady(node: Int, life: Int, UInt64)
+        case run(() -> Void)
+    }
+
+    /// Starts all nodes at time zero; each opens every group with all nodes as voters.
+    ///
+    /// - `nodes`: how many; they are numbered from 1. At most 9.
+    /// - `groups`: names of at most 64 groups; must be legal.
+    public init(
+        seed: UInt64, nodes count: Int = 3, groups: [String] = ["group"],
+        options: SimulationOptions = SimulationOptions(),
+        makeMachine: @escaping (GroupName) -> Machine
+    ) {
+        precondition((1...9).contains(count), "1 to 9 nodes")
+        precondition(groups.count <= 64, "at most 64 groups")
+        self.seed = seed
+        self.options = options
+        self.makeMachine = makeMachine
+        groupNames = groups.map { name in
+            guard let name = GroupName(name) else { preconditionFailure("illegal name: \(name)") }
+            return name
+        }
+        networkRandom = SeededRandom(seed: seed, stream: 1)
+        diskRandom = SeededRandom(seed: seed, stream: 2)
+        turnRandom = SeededRandom(seed: seed, stream: 3)
+        bootRandom = SeededRandom(seed: seed, stream: 4)
+        links = Array(repeating: SimulatedLink(), count: count * count)
+        oracles = Oracles(nodes: count)
+        for position in 0..<count {
+            let random = SeededRandom(seed: seed, stream: 100 + UInt64(position))
+            nodes.append(SimulatedNode(position: position, disk: SimulatedDisk(random: random)))
+        }
+        for node in nodes { boot(node) }
+    }
+
+    /// Simulated time since the start.
+    public var now: Nanoseconds { Nanoseconds(time) }
+    public var nodeIDs: [NodeID] { nodes.map(\.id) }
+    /// A hash over everything that has happened so far.
+    public var traceHash: UInt64 { trace.value }
+
+    // MARK: Running
+
+    /// Lets simulated time pass. Stops early at the first violation.
+    public func run(for span: Nanoseconds) { run(until: Nanoseconds(time + span.rawValue)) }
+
+    /// Runs until this much time has passed since the start.
+    public func run(until end: Nanoseconds) {
+        while violations.isEmpty, let next = queue.nextTime, next <= end.rawValue {
+            runNext()
+        }
+        if violations.isEmpty { time = max(time, end.rawValue) }
+    }
+
+    /// Runs until the condition holds, at most for this long. Says whether it holds.
+    public func run(atMost span: Nanoseconds, until condition: () -> Bool) -> Bool {
+        let end = time + span.rawValue
+        while !condition() {
+            guard violations.isEmpty else { return false }
+            guard let next = queue.nextTime, next <= end else {
+                time = max(time, end)
+                return condition()
+            }
+            runNext()
+        }
+        return true
+    }
+
+    /// Calls `body` after this much simulated time.
+    public func after(_ span: Nanoseconds, _ body: @escaping () -> Void) {
+        schedule(.run(body), after: span.rawValue)
+    }
+
+    func schedule(_ event: Scheduled, after delay: UInt64) { queue.add(event, at: time + delay) }
+
+    private func runNext() {
+        guard let (next, event) = queue.removeFirst() else { return }
+        eventsNow = next > time ? 0 : eventsNow + 1
+        guard eventsNow < 1_000_000 else {
+            report((.interface, "time stands still: a node asks to be woken again and again"))
+            return
+        }
+        time = max(time, next)
+        switch event {
+        case .node(let event, let node, let life): deliver(event, to: nodes[node], life: life)
+        case .tick(let node, let life, let number):
+            tick(nodes[node], life: life, number: number)
+        case .resume(let node, let life): resume(nodes[node], life: life)
+        case .readable(let connection, let stream, let isPoll):
+            readable(connection, stream: stream, isPoll: isPoll)
+        case .dial(let connection): dial(connection)
+        case .closeNotice(let connection, let side): closeNotice(connection, side: side)
+        case .logCached(let node, let life, let id):
+            logCached(nodes[node], life: life, id: id)
+        case .logSynced(let node, let life, let id):
+            logSynced(nodes[node], life: life, id: id)
+        case .segmentReady(let node, let life, let number):
+            segmentReady(nodes[node], life: life, number: number)
+        case .run(let body): body()
+        }
+    }
+
+    // MARK: Reporting
+
+    func report(_ finding: Finding?) {
+        guard let finding else { return }
+        violations.append(
+            Violation(invariant: finding.invariant, message: finding.message, time: time))
+        log?("VIOLATION \(finding.invariant.rawValue): \(finding.message)")
+        if violations.count == 1 { describe() }
+    }
+
+    /// Tells the log how each node sees each group.
+    private func describe() {
+        guard let log else { return }
+        for node in nodes {
+            guard let box = node.box else { continue }
+            let due = node.clock.time(of: box.engine.nextWakeUp).map { "\($0 / 1_000) µs" }
+            log("  node \(node.id) wants to be woken at \(due ?? "no time")")
+            log(
+                """
+                    segments \(node.disk.segments.map(\.number)), preparing \
+                \(node.preparations.map(\.number)), writing \(node.pendingWrite != nil)
+                """)
+        }
+        for (group, name) in groupNames.enumerated() {
+            for node in nodes {
+                guard let look = look(group, node) else {
+                    log("  \(name) on node \(node.id): not open")
+                    continue
+                }
+                log(
+                    """
+                      \(name) on node \(node.id): \(look.role) in term \(look.term), \
+                    leader \(look.leader), commit \(look.commit), applied \(look.applied), \
+                    last \(look.last)\(node.isPaused ? ", paused" : "")
+                    """)
+                guard look.role == .leader, let box = node.box,
+                    let slot = node.replica(of: group)?.slot
+                else { continue }
+                let replicas = box.engine.status(of: slot).replicas
+                    .map { "\($0.node): \($0.state) to \($0.matchIndex)" }
+                log("    \(replicas.joined(separator: ", "))")
+            }
+        }
+    }
+
+    func note(_ line: @autoclosure () -> String) {
+        guard let log else { return }
+        log("\(time / 1_000) µs: \(line())")
+    }
+
+    func position(of node: NodeID) -> Int {
+        precondition((1...UInt32(nodes.count)).contains(node.rawValue), "no node \(node)")
+        return Int(node.rawValue) - 1
+    }
+
+    func position(of group: String) -> Int {
+        guard let position = groupNames.firstIndex(where: { $0.string == group }) else {
+            preconditionFailure("no group \(group)")
+        }
+        return position
+    }
+}

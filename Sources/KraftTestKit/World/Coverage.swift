@@ -1,0 +1,62 @@
+import KraftEngine
+
+/// How often each fault and each rare branch was really reached. A fault that is never counted is
+/// a fault that isn't tested.
+public struct Coverage: Sendable {
+    public enum Counter: Int, CaseIterable, Sendable {
+        // Faults.
+        case powerCuts, kills, restarts, bootCrashes, pauses, partitions, oneWayCuts, heals
+        case connectionResets, connectionsRefused, bytesLostInFlight, latencySpikes
+        case diskStalls, logWriteFailures, writesLostAtPowerCut, writesTornAtPowerCut
+        case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
+        case skewedClocks, groupStops, groupStarts, transfersAsked
+        // What the engine did.
+        case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
+        case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
+        case connectionsReplaced, connectionsRefusedByNode, readBacks
+        case entriesCommitted, commandsApplied, commandsReplayed, fencings
+        case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
+        // What clients saw.
+        case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
+        case reads, readsAnswered, readsRefused, transfersDone
+        // What was checked.
+        case digestsCompared, logsMatched, disksInspected, calmPhases
+    }
+
+    private var counts = [UInt64](repeating: 0, count: Counter.allCases.count)
+
+    public init() {}
+
+    public subscript(_ counter: Counter) -> UInt64 {
+        get { counts[counter.rawValue] }
+        set { counts[counter.rawValue] = newValue }
+    }
+
+    public mutating func count(_ counter: Counter, _ number: Int = 1) {
+        counts[counter.rawValue] &+= UInt64(number)
+    }
+
+    mutating func count(_ rare: RareBranches) {
+        self[.truncations] += rare.truncations
+        self[.tornTails] += rare.tornTailsDropped
+        self[.proposalsForwarded] += rare.proposalsForwarded
+        self[.proposalsParked] += rare.proposalsParked
+        self[.proposalsOverwritten] += rare.proposalsOverwritten
+        self[.readsForwarded] += rare.readsForwarded
+        self[.readBacks] += rare.readBacks
+        self[.leadersResigned] += rare.leadersResigned
+        self[.connectionsReplaced] += rare.connectionsReplaced
+    }
+
+    public static func += (total: inout Coverage, part: Coverage) {
+        for counter in Counter.allCases { total[counter] += part[counter] }
+    }
+
+    /// One line per counter, in the order of their declaration.
+    public var lines: [String] {
+        Counter.allCases.map { "\($0): \(self[$0])" }
+    }
+
+    /// Those that were never reached.
+    public var unreached: [Counter] { Counter.allCases.filter { self[$0] == 0 } }
+}
