@@ -1,0 +1,197 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import KraftKeyValue
+import KraftMultiRaft
+import KraftRouting
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Synchronization
+
+/// Serves a node's HTTP interface: keys, groups, cluster, health and metrics.
+///
+/// Every limit is a constant here: what one request, one connection and all together may take.
+public final class AdminServer: Sendable {
+    /// Connections at once; more wait in the kernel's queue.
+    public static let connectionLimit = 4_096
+    /// Bytes of all request bodies under way; more is `overloaded`.
+    public static let bodyBudgetBytes = 256 << 20
+    /// A connection that neither sends nor waits for an answer is closed after this time.
+    public static let idleTimeout = TimeAmount.seconds(75)
+
+    private let node: NodeID
+    private let listen: (host: String, port: Int)
+    private let keys: KeyHandler
+    private let cluster: ClusterHandler
+    private let logger: Logger
+    private let budget = BodyBudget(limitBytes: AdminServer.bodyBudgetBytes)
+    private let state = Mutex(State())
+
+    private struct State {
+        var boundAddress = ""
+        var isStopping = false
+        var services: ServiceGroup?
+    }
+
+    /// - `listen`: host and port; port 0 takes a free one.
+    /// - `router`: maps keys to groups of `manager` whose state machine is a `KeyValueStore`.
+    /// - `addresses`: of the nodes' peer ports, for the `leader` of errors.
+    public init(
+        node: NodeID, manager: KraftMultiRaft, router: KraftRouting.Router,
+        addresses: [NodeID: String],
+        listen: (host: String, port: Int), logger: Logger
+    ) {
+        self.node = node
+        self.listen = listen
+        self.logger = logger
+        let directory = RoutingDirectory(router)
+        keys = KeyHandler(manager: manager, directory: directory, addresses: addresses)
+        cluster = ClusterHandler(manager: manager, directory: directory, addresses: addresses)
+    }
+
+    /// Serves until `stop` or cancellation. Throws when it can't listen.
+    ///
+    /// - `onListening`: called once, with `host:port` as bound.
+    public func run(onListening: @escaping @Sendable (String) async -> Void) async throws {
+        let name = "\(node)"
+        let application = Application(
+            responder: CallbackResponder<BasicRequestContext> { request, _ in
+                await self.respond(to: request)
+            },
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [
+                        ConnectionHandler(
+                            node: name, bodySizeLimitBytes: KeyValueStore.valueSizeLimitBytes)
+                    ], idleTimeout: AdminServer.idleTimeout)),
+            configuration: ApplicationConfiguration(
+                address: .hostname(listen.host, port: listen.port),
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    AdminServer.connectionLimit)),
+            onServerRunning: { channel in
+                let port = channel.localAddress?.port ?? self.listen.port
+                let address = "\(self.listen.host):\(port)"
+                self.state.withLock { $0.boundAddress = address }
+                await onListening(address)
+            },
+            logger: quiet(logger))
+        let services = ServiceGroup(
+            configuration: .init(services: [application], logger: quiet(logger)))
+        state.withLock { $0.services = services }
+        try await services.run()
+    }
+
+    /// From now on new requests are answered `unavailable`; those under way end, then `run`
+    /// returns.
+    public func stop() async {
+        let services = state.withLock { state in
+            state.isStopping = true
+            return state.services
+        }
+        await services?.triggerGracefulShutdown()
+    }
+
+    /// The HTTP library tells of its own life at info, for which nobody asked.
+    private func quiet(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+
+    // MARK: Requests
+
+    private func respond(to request: Request) async -> Response {
+        let answer: HTTPAnswer
+        do {
+            answer = try await self.answer(request)
+        } catch let fault as HTTPFault {
+            answer = .fault(fault)
+        } catch {
+            // The body could not be read to its end: nothing was done, and the client is gone.
+            answer = .fault(.badRequest("body: could not be read: \(error)"))
+        }
+        var fields = HTTPFields()
+        for header in answer.headers {
+            if let name = HTTPField.Name(header.name) { fields[name] = header.value }
+        }
+        return Response(
+            status: HTTPResponse.Status(code: answer.status), headers: fields,
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+    }
+
+    private func answer(_ request: Request) async throws -> HTTPAnswer {
+        let target = request.head.path ?? "/"
+        let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let endpoint = try Endpoint(method: request.method.rawValue, path: parts[0])
+        let parameters = try QueryParameters(
+            parts.count > 1 ? parts[1] : "", known: endpoint.parameterNames)
+        let timeout = try parameters.timeout()
+        let deadline = ContinuousClock.now + timeout
+        if state.withLock({ $0.isStopping }), endpoint != .liveness, endpoint != .metrics {
+            throw HTTPFault(.unavailable, "the node is shutting down")
+        }
+        if endpoint.isWrite, request.headers[AdminServer.sessionHeader] != nil {
+            throw HTTPFault.notImplemented("Kraft-Session")
+        }
+        let limit = endpoint.bodySizeLimitBytes
+        let length = try AdminServer.bodyLength(
+            request.headers[.contentLength],
+            isChunked: request.headers[.transferEncoding] != nil, limit: limit)
+        let answer = try await budget.reserving(length) {
+            let body = try await self.body(of: request, limit: limit)
+            return try await self.answer(endpoint, parameters, body, timeout, deadline)
+        }
+        guard let answer else {
+            throw HTTPFault(.overloaded, "too many bytes of request bodies are under way")
+        }
+        return answer
+    }
+
+    private static let sessionHeader = HTTPField.Name("Kraft-Session")!
+
+    /// How much to reserve for a body: what it says of itself, else the most that it may be.
+    static func bodyLength(
+        _ header: String?, isChunked: Bool, limit: Int
+    ) throws(HTTPFault) -> Int {
+        guard let header else { return isChunked ? limit : 0 }
+        guard let length = Int(header), length >= 0 else {
+            throw .badRequest("content-length: not a number")
+        }
+        guard length <= limit else { throw .tooLarge("body: over \(limit) bytes") }
+        return length
+    }
+
+    private func body(of request: Request, limit: Int) async throws -> [UInt8] {
+        do {
+            return Array(try await request.body.collect(upTo: limit).readableBytesView)
+        } catch is NIOTooManyBytesError {
+            throw HTTPFault.tooLarge("body: over \(limit) bytes")
+        }
+    }
+
+    private func answer(
+        _ endpoint: Endpoint, _ parameters: QueryParameters, _ body: [UInt8], _ timeout: Duration,
+        _ deadline: ContinuousClock.Instant
+    ) async throws(HTTPFault) -> HTTPAnswer {
+        if let request = try KeyRequest(endpoint, parameters, body: body) {
+            return try await keys.handle(request, deadline: deadline)
+        }
+        let http = state.withLock { $0.boundAddress }
+        return switch endpoint {
+        case .clusterInfo: await cluster.info(http: http)
+        case .clusterMembers: await cluster.members(http: http)
+        case .clusterSharding: await cluster.sharding()
+        case .groups: await cluster.groups()
+        case .group(let name): try await cluster.group(name)
+        case .transferGroup(let name):
+            try await cluster.transfer(name, try TransferBody(body), timeout: timeout)
+        case .health: await cluster.health()
+        case .liveness: try cluster.liveness()
+        case .readiness: try await cluster.readiness()
+        case .metrics: await cluster.metrics()
+        case .getKey, .putKey, .deleteKey, .appendKey, .incrementKey:
+            preconditionFailure("requests on keys are answered above")
+        }
+    }
+}

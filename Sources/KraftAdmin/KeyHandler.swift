@@ -1,0 +1,58 @@
+import KraftKeyValue
+import KraftMultiRaft
+
+/// Carries out requests on keys: finds the group, proposes or reads, answers.
+struct KeyHandler: Sendable {
+    let manager: KraftMultiRaft
+    let directory: RoutingDirectory
+    let addresses: [NodeID: String]
+
+    func handle(
+        _ request: KeyRequest, deadline: ContinuousClock.Instant
+    ) async throws(HTTPFault) -> HTTPAnswer {
+        switch request {
+        case .read(let key, let consistency):
+            let (group, result) = try await perform(key, deadline: deadline, isRead: true) {
+                group, _, timeout throws(KraftError) in
+                try await group.readIndexed(.get(key), consistency, timeout: timeout)
+            }
+            return try KeyRequest.answer(result.answer, group: group, index: result.index)
+        case .write(let command):
+            let (group, result) = try await perform(
+                command.key, deadline: deadline, isRead: false
+            ) { group, epoch, timeout throws(KraftError) in
+                try await group.proposeIndexed(command, route: epoch, timeout: timeout)
+            }
+            return try KeyRequest.answer(result.reply, group: group, index: result.index)
+        }
+    }
+
+    private func perform<Answer>(
+        _ key: KeyValueStore.Key, deadline: ContinuousClock.Instant, isRead: Bool,
+        _ body: (Group<KeyValueStore>, Epoch, Duration) async throws(KraftError) -> Answer
+    ) async throws(HTTPFault) -> (GroupName, Answer) {
+        do throws(KraftError) {
+            return try await withFreshRoute(
+                deadline: deadline,
+                route: { directory.route(key.bytes) },
+                refresh: { await refresh() },
+                attempt: { route, timeout throws(KraftError) in
+                    let group = try manager.group(route.group.string, of: KeyValueStore.self)
+                    return (route.group, try await body(group, route.epoch, timeout))
+                })
+        } catch {
+            throw .ofKey(
+                error, group: directory.route(key.bytes).group, isRead: isRead,
+                address: { addresses[$0] })
+        }
+    }
+
+    /// Asks this node's groups for their epochs. They may lag behind the leader that refused the
+    /// route, so without news a moment passes before the next try.
+    private func refresh() async {
+        let groups = await manager.status().groups
+        if !directory.learn(groups.map { ($0.name, $0.epoch) }) {
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import KraftMultiRaft
+
+/// The cluster as one node sees it, for `/v1/cluster/info` and `/v1/cluster/members`.
+struct ClusterView {
+    var status: NodeStatus
+    /// Where this node answers HTTP; of the others it isn't known.
+    var http: String
+    /// Version of the routing table.
+    var epoch: Epoch
+    var nowUnixMilliseconds: Int64
+
+    /// A peer that was not heard for longer is `dead`, before that `suspect`.
+    static let suspicion = Nanoseconds.seconds(10)
+
+    var info: JSON {
+        [
+            "cluster_id": .string(status.clusterID),
+            "local_id": .node(status.node),
+            "member_count": .unsigned(UInt64(status.peers.count + 1)),
+            // There is no metadata group yet.
+            "meta_leader": .null,
+            "epoch": .unsigned(epoch.rawValue),
+            "members": members,
+        ]
+    }
+
+    var members: JSON {
+        var members = [(status.node, own)]
+        members += status.peers.map { ($0.node, member($0)) }
+        return .array(members.sorted { $0.0 < $1.0 }.map(\.1))
+    }
+
+    private var own: JSON {
+        [
+            "id": .node(status.node),
+            "addr": (status.advertise ?? status.listen).map(JSON.string) ?? .null,
+            "http": .string(http),
+            "status": "alive",
+            "last_seen_unix_ms": .integer(nowUnixMilliseconds),
+            "leads": .unsigned(UInt64(status.groupsLed)),
+            "replicas": .unsigned(UInt64(status.groups.count)),
+            "maintenance": false,
+            "datacenter": .null,
+        ]
+    }
+
+    private func member(_ peer: PeerStatus) -> JSON {
+        let lastSeen = peer.sinceHeard.map {
+            nowUnixMilliseconds - Int64(clamping: $0.rawValue / 1_000_000)
+        }
+        return [
+            "id": .node(peer.node),
+            "addr": .string(peer.address),
+            "http": .null,
+            "status": .string(ClusterView.word(for: peer)),
+            "last_seen_unix_ms": lastSeen.map(JSON.integer) ?? .null,
+            "leads": .unsigned(UInt64(peer.isAlive ? peer.groupsLed : 0)),
+            "replicas": .unsigned(UInt64(peer.groups)),
+            "maintenance": false,
+            "datacenter": .null,
+        ]
+    }
+
+    static func word(for peer: PeerStatus) -> String {
+        if peer.isAlive { return "alive" }
+        guard let since = peer.sinceHeard, since < suspicion else { return "dead" }
+        return "suspect"
+    }
+}

@@ -1,0 +1,54 @@
+import KraftMultiRaft
+
+/// A group as `/v1/groups/{name}` shows it.
+struct GroupView {
+    var status: GroupStatus
+    /// Nil for a group that isn't open on this node.
+    var digest: (digest: UInt64, appliedIndex: LogIndex)?
+
+    var json: JSON {
+        // The digest speaks of its own applied index, taken at the same moment.
+        let applied = digest?.appliedIndex ?? status.appliedIndex
+        return [
+            "name": .string(status.name.string),
+            "id": .string(status.id.description),
+            "incarnation": .unsigned(status.incarnation),
+            "epoch": .unsigned(status.epoch.rawValue),
+            "state": .string(status.state.rawValue),
+            "role": .string(status.role.rawValue),
+            "term": .unsigned(status.term.rawValue),
+            "leader": .node(status.leader),
+            "commit_index": .unsigned(max(status.commitIndex, applied).rawValue),
+            "applied_index": .unsigned(applied.rawValue),
+            "first_index": .unsigned(status.firstIndex.rawValue),
+            "last_index": .unsigned(max(status.lastIndex, applied).rawValue),
+            "digest": digest.map { .string(GroupView.hex($0.digest)) } ?? .null,
+            "replicas": .array(replicas),
+            "quiesced": .bool(status.isQuiesced),
+        ]
+    }
+
+    private var replicas: [JSON] {
+        status.voters.map { voter in
+            let known = status.replicas.first { $0.node == voter }
+            return [
+                "node": .node(voter),
+                "kind": "voter",
+                "match_index": known.map { .unsigned($0.matchIndex.rawValue) } ?? .null,
+                "state": .string(known?.state ?? "unknown"),
+            ]
+        }
+    }
+
+    static func hex(_ number: UInt64) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}
+
+extension JSON {
+    /// A node's id; null for "none".
+    static func node(_ node: NodeID) -> JSON {
+        node.isNone ? .null : .unsigned(UInt64(node.rawValue))
+    }
+}

@@ -1,0 +1,74 @@
+import ArgumentParser
+import Foundation
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs a node.",
+        discussion: """
+            A flag wins over the environment (--data-dir is KRAFT_DATA_DIR), which wins over the \
+            file. The file is a YAML mapping with the flags' names as keys.
+
+            Prints 'ready id=… http=… peer=…' on standard output when its listeners are open; logs \
+            go to standard error. SIGTERM and SIGINT hand leaders over, flush and end with 0; a \
+            second one ends at once.
+
+            Routers: hash and consistent-hash spread keys over the groups. range cuts them at even \
+            borders over three characters of 0-9 a-z; prefix gives the keys that begin with kv-3/ \
+            to group kv-3, and all that no prefix claims to kv-0. Router and number of groups are \
+            settled when the data folder is new.
+            """)
+
+    @Option(help: "This node's number, from 1.") var id: String?
+    @Option(help: "Everything that the node keeps lies below this folder.") var dataDir: String?
+    @Option(help: "Peer port, host:port; port 0 takes a free one. (default: 127.0.0.1:7001)")
+    var listen: String?
+    @Option(help: "The peer address that others are given, if not the listening one.")
+    var advertise: String?
+    @Option(help: "HTTP port, host:port; port 0 takes a free one. (default: 127.0.0.1:8001)")
+    var http: String?
+    @Option(help: "Nodes of another cluster are refused. (default: kraft)") var clusterId: String?
+    @Option(help: "All nodes, this one too: 1=host:port,2=host:port,…") var peers: String?
+    @Option(help: "Join a running cluster through these nodes. (not built yet)") var join: String?
+    @Option(help: "Number of groups. (default: 8)") var groups: String?
+    @Option(help: "hash, consistent-hash, range or prefix. (default: hash)") var router: String?
+    @Option(help: "A YAML file with settings.") var config: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
+    var logLevel: String?
+    @Flag(help: .hidden) var dieWithStdin = false
+
+    func run() async throws {
+        if dieWithStdin { exitWhenStandardInputCloses() }
+        do {
+            let settings = try settings(environment: ProcessInfo.processInfo.environment)
+            try await NodeRunner(settings).run()
+        } catch let error as SettingsError {
+            complain("\(error)")
+            throw NodeExit.usage
+        } catch let failure as NodeFailure {
+            complain(failure.message)
+            throw failure.exit
+        }
+    }
+
+    func settings(environment: [String: String]) throws(SettingsError) -> NodeSettings {
+        var layers = [
+            SettingsLayer(flags: [
+                (.id, id), (.dataDirectory, dataDir), (.listen, listen), (.advertise, advertise),
+                (.http, http), (.clusterID, clusterId), (.peers, peers), (.join, join),
+                (.groups, groups), (.router, router), (.logLevel, logLevel),
+            ]),
+            SettingsLayer(environment: environment),
+        ]
+        if let file = config ?? environment["KRAFT_CONFIG"] {
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw SettingsError("config: '\(file)' can't be read")
+            }
+            guard let yaml = String(validating: data, as: UTF8.self) else {
+                throw SettingsError("config: '\(file)' is not UTF-8")
+            }
+            layers.append(try SettingsLayer(yaml: yaml, file: file))
+        }
+        return try NodeSettings(layers)
+    }
+}
