@@ -10,13 +10,37 @@ let ours: [SwiftSetting] = [
 let package = Package(
     name: "kraft",
     platforms: [.macOS(.v26)],
+    products: [
+        .library(name: "KraftMultiRaft", targets: ["KraftMultiRaft"]),
+        .library(name: "KraftKeyValue", targets: ["KraftKeyValue"]),
+        .library(name: "KraftTestKit", targets: ["KraftTestKit"]),
+        .executable(name: "kraft-node", targets: ["kraft-node"]),
+        .executable(name: "kraft-bench", targets: ["kraft-bench"]),
+    ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.10.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.25.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.1.0"),
     ],
     targets: [
+        // C: system libraries, and the thin shim over libuv.
+        .systemLibrary(
+            name: "CLibuv", path: "CSources/CLibuv", pkgConfig: "libuv",
+            providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]),
         .systemLibrary(
             name: "CXXHash", path: "CSources/CXXHash", pkgConfig: "libxxhash",
             providers: [.apt(["libxxhash-dev"]), .brew(["xxhash"])]),
+        .target(
+            name: "CKraftUV", dependencies: ["CLibuv"], path: "CSources/CKraftUV",
+            exclude: ["README.md"]),
+
+        // Values: no IO, clock, dice or tasks.
         .target(name: "RaftCore", exclude: ["README.md"], swiftSettings: ours),
         .target(
             name: "KraftRouting", dependencies: ["CXXHash"], exclude: ["README.md"],
@@ -27,8 +51,76 @@ let package = Package(
                 "RaftCore", "KraftRouting", "CXXHash",
                 .product(name: "DequeModule", package: "swift-collections"),
             ], exclude: ["README.md"], swiftSettings: ours),
+        .target(
+            name: "KraftKeyValue", dependencies: ["KraftEngine", "CXXHash"],
+            exclude: ["README.md"], swiftSettings: ours),
+
+        // Shells: async, threads, sockets, files.
+        .target(
+            name: "KraftLoop", dependencies: ["CKraftUV"], exclude: ["README.md"],
+            swiftSettings: ours),
+        .target(
+            name: "KraftMultiRaft",
+            dependencies: [
+                "KraftEngine", "KraftRouting", "KraftLoop",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], exclude: ["README.md"], swiftSettings: ours),
+        .target(
+            name: "KraftAdmin",
+            dependencies: [
+                "KraftMultiRaft", "KraftKeyValue",
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ], exclude: ["README.md"], swiftSettings: ours),
+        .executableTarget(
+            name: "kraft-node",
+            dependencies: [
+                "KraftAdmin", "KraftMultiRaft", "KraftKeyValue", "Yams",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], exclude: ["README.md"], swiftSettings: ours),
+
+        // The simulator: the same engine on simulated network, disk and clock.
+        .target(
+            name: "KraftTestKit", dependencies: ["KraftEngine"], exclude: ["README.md"],
+            swiftSettings: ours),
+        .executableTarget(
+            name: "kraft-sim", dependencies: ["KraftTestKit"], exclude: ["README.md"],
+            swiftSettings: ours),
+
+        .executableTarget(
+            name: "kraft-bench",
+            dependencies: [
+                "KraftMultiRaft",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Benchmarks/kraft-bench", swiftSettings: ours),
+
         .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"], swiftSettings: ours),
         .testTarget(
             name: "KraftRoutingTests", dependencies: ["KraftRouting"], swiftSettings: ours),
+        .testTarget(
+            name: "KraftEngineTests", dependencies: ["KraftEngine", "KraftTestKit"],
+            swiftSettings: ours),
+        .testTarget(
+            name: "KraftLoopTests", dependencies: ["KraftLoop"], exclude: ["README.md"],
+            swiftSettings: ours),
+        .testTarget(
+            name: "KraftKeyValueTests", dependencies: ["KraftKeyValue", "KraftEngine"],
+            swiftSettings: ours),
+        .testTarget(
+            name: "KraftTestKitTests", dependencies: ["KraftTestKit", "KraftKeyValue"],
+            swiftSettings: ours),
+        .testTarget(
+            name: "KraftMultiRaftTests", dependencies: ["KraftMultiRaft", "KraftKeyValue"],
+            swiftSettings: ours),
+        .testTarget(
+            name: "KraftNodeTests",
+            dependencies: [
+                "kraft-node", "KraftAdmin", "KraftMultiRaft",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], swiftSettings: ours),
     ]
 )

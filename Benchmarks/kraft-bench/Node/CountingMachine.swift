@@ -1,0 +1,96 @@
+import KraftMultiRaft
+
+/// The state machine of the benchmark: it costs next to nothing, and gives away a command that was
+/// lost, applied twice, damaged, or applied in another order on another replica.
+struct CountingMachine: StateMachine, Sendable {
+    typealias Command = BenchCommand
+    typealias Reply = NoReply
+    struct Query: Sendable {}
+    struct State: Sendable {
+        var applied = Checksum()
+        var damagedCount: UInt64 = 0
+    }
+
+    private var state = State()
+    /// Of the commands in their order.
+    private var order: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    mutating func apply(_ command: BenchCommand, at index: LogIndex) -> NoReply {
+        take(command.sequence)
+        return NoReply()
+    }
+
+    mutating func apply(_ batch: CommittedBatch, replies: inout ReplyBuffer) {
+        for (_, bytes) in batch {
+            if let sequence = BenchCommand.sequence(of: bytes) {
+                take(sequence)
+            } else {
+                state.damagedCount += 1
+            }
+            replies.appendEmpty()
+        }
+    }
+
+    @inline(__always)
+    private mutating func take(_ sequence: UInt64) {
+        state.applied.add(sequence)
+        order = (order ^ sequence) &* 0x0000_0100_0000_01B3
+    }
+
+    func answer(_ query: Query) -> State { state }
+
+    func digest() -> UInt64 { order ^ state.applied.sum ^ state.damagedCount }
+}
+
+/// A command of a given size: its number, filler, and where there is room the number's complement.
+struct BenchCommand: BinaryCodable {
+    static let minimumSize = 8
+    /// From this size on a damaged command is recognised.
+    private static let checkedSize = 16
+
+    var sequence: UInt64
+    var size: Int
+
+    /// The number of a command; nil if it isn't one as `fill` makes it.
+    @inline(__always)
+    static func sequence(of bytes: UnsafeRawBufferPointer) -> UInt64? {
+        guard bytes.count >= minimumSize else { return nil }
+        let sequence = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+        guard bytes.count >= checkedSize else { return sequence }
+        let last = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
+        return UInt64(littleEndian: last) == ~sequence ? sequence : nil
+    }
+
+    /// Writes the number into a command whose filler is already there.
+    @inline(__always)
+    static func number(_ buffer: UnsafeMutableRawBufferPointer, _ sequence: UInt64) {
+        if buffer.count >= checkedSize {
+            buffer.storeBytes(
+                of: (~sequence).littleEndian, toByteOffset: buffer.count - 8, as: UInt64.self)
+        }
+        buffer.storeBytes(of: sequence.littleEndian, as: UInt64.self)
+    }
+
+    init(sequence: UInt64, size: Int) { (self.sequence, self.size) = (sequence, size) }
+
+    func encode(into writer: inout ByteWriter) {
+        withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { buffer in
+            buffer.initializeMemory(as: UInt8.self, repeating: 0x5A)
+            BenchCommand.number(buffer, sequence)
+            writer.write(raw: UnsafeRawBufferPointer(buffer))
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        let bytes = try reader.read(count: reader.remaining)
+        guard let sequence = BenchCommand.sequence(of: bytes) else { throw .init() }
+        self.init(sequence: sequence, size: bytes.count)
+    }
+}
+
+/// An acknowledgement without content.
+struct NoReply: BinaryCodable {
+    func encode(into writer: inout ByteWriter) {}
+    init() {}
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {}
+}

@@ -1,0 +1,66 @@
+import Foundation
+
+/// Three nodes, each a process of its own, on loopback.
+struct BenchCluster: Sendable {
+    static let nodeCount = 3
+
+    let nodes: [BenchNode]
+
+    /// Starts the nodes; returns when all listen.
+    static func start(in folder: String, _ remains: Remains) async throws -> BenchCluster {
+        let ports = FreePorts.find(nodeCount)
+        var peers: [UInt32: String] = [:]
+        for (place, port) in ports.enumerated() {
+            peers[UInt32(place + 1)] = "127.0.0.1:\(port)"
+        }
+        var nodes: [BenchNode] = []
+        for (id, address) in peers.sorted(by: { $0.key < $1.key }) {
+            let setup = NodeSetup(
+                node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers)
+            nodes.append(try BenchNode(setup, remains))
+        }
+        for node in nodes { _ = try await node.nextAnswer() }
+        return BenchCluster(nodes: nodes)
+    }
+
+    /// Gives each node its order at the same time; the answers come in the nodes' order.
+    func ask(_ order: (_ place: Int) -> Order) async throws -> [Answer] {
+        let orders = nodes.indices.map(order)
+        return try await withThrowingTaskGroup(of: (Int, Answer).self) { tasks in
+            for place in nodes.indices {
+                tasks.addTask { (place, try await nodes[place].ask(orders[place])) }
+            }
+            var answers: [Int: Answer] = [:]
+            for try await (place, answer) in tasks { answers[place] = answer }
+            return nodes.indices.compactMap { answers[$0] }
+        }
+    }
+
+    func ask(_ order: Order) async throws -> [Answer] { try await ask { _ in order } }
+
+    func marks(isStart: Bool) async throws -> [Mark] {
+        try await ask(.mark(isStart: isStart)).map { answer in
+            guard case .mark(let mark) = answer else { throw BenchFailure("no mark") }
+            return mark
+        }
+    }
+
+    /// Creates groups on all nodes and waits until each has one leader that all know.
+    func create(_ names: [String]) async throws {
+        _ = try await ask(.create(groups: names))
+        // A leader may be deposed while the others are asked; then it is asked again.
+        for _ in 0..<100 {
+            let leading = try await ask(.awaitLeaders).reduce(0) { sum, answer in
+                guard case .leading(let groups) = answer else { return sum }
+                return sum + groups
+            }
+            if leading == names.count { return }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+        throw BenchFailure("some groups did not get a leader")
+    }
+
+    static func groupNames(_ count: Int) -> [String] {
+        (0..<count).map { "bench-\($0)" }
+    }
+}
