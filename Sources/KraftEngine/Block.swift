@@ -9,7 +9,10 @@ public final class Block: @unchecked Sendable {
     public let base: UnsafeMutableRawPointer
     public let capacity: Int
     /// How many bytes have been filled.
-    public internal(set) var count = 0
+    ///
+    /// Unchecked: only the engine's own thread writes it, and the check would cost more than the
+    /// access.
+    @exclusivity(unchecked) public internal(set) var count = 0
 
     public static let alignment = 4_096
 

@@ -203,7 +203,8 @@ extension Engine {
 final class ApplyScratch {
     private let base: UnsafeMutablePointer<CommittedBatch.Entry>
     private let capacity: Int
-    var count = 0
+    /// Unchecked: only the engine that owns the list uses it.
+    @exclusivity(unchecked) var count = 0
 
     init(capacity: Int) {
         self.capacity = capacity

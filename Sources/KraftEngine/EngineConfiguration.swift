@@ -46,7 +46,7 @@ public struct EngineConfiguration: Sendable {
         /// Size of a segment file; at least 64 KiB and four times the largest command.
         public var segmentSizeBytes = 32 << 20
         /// Recent log bytes kept in memory; older entries are read back from the disk.
-        public var cacheSizeBytes = 64 << 20
+        public var cacheSizeBytes = 32 << 20
         /// A batch is written at the latest when it holds this much.
         public var batchSizeBytes = 4 << 20
         public init() {}

@@ -39,9 +39,11 @@ struct EntryIndex {
         guard let last = runs.last, let first = runs.first, index >= first.first,
             index <= last.last
         else { return nil }
-        if index >= last.first { return runs.count - 1 }
-        var low = 0
-        var high = runs.count
+        // What is looked for stands near the end, nearly always: step back by 1, 2, 4 …
+        var step = 1
+        while step < runs.count, runs[runs.count - step].first > index { step *= 2 }
+        var low = max(0, runs.count - step)
+        var high = runs.count - step / 2
         while high - low > 1 {
             let middle = (low + high) / 2
             if runs[middle].first <= index { low = middle } else { high = middle }

@@ -194,9 +194,13 @@ struct LogRecovery {
     /// In memory the log ends where it ends: what stands behind in the files is not part of it.
     private mutating func trimBlocks() {
         log.blocks.removeAll { $0.start.segment > log.end.segment }
-        if let last = log.blocks.last, last.start.segment == log.end.segment {
-            last.block.count = log.end.offset
+        guard let last = log.blocks.last, last.start.segment == log.end.segment else { return }
+        let block = Block(capacity: log.end.offset)
+        block.load { target in
+            target.copyMemory(from: UnsafeRawBufferPointer(start: last.block.base, count: target.count))
+            return target.count
         }
+        log.blocks[log.blocks.count - 1].block = block
     }
 
     /// What is left of a torn write may stand behind the log's end, or at the front of segments

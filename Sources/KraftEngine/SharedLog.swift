@@ -49,6 +49,8 @@ struct SharedLog {
 
     private var blocks: [CachedBlock] = []
     private var cachedBytes = 0
+    private var spare: [Block] = []
+    private static let spareLimit = 8
     /// Where the next batch starts.
     private var end: LogPosition
     private var open: Batch?
@@ -145,7 +147,7 @@ struct SharedLog {
             isFresh = isFresh || isRecovered || last.block.capacity - last.block.count < need
         }
         if isFresh {
-            let block = Block(capacity: max(blockSizeBytes, need))
+            let block = takeBlock(need)
             blocks.append(CachedBlock(start: end, block: block))
             cachedBytes += block.capacity
         }
@@ -156,6 +158,15 @@ struct SharedLog {
         open = Batch(
             sequence: nextSequence, block: current.block, blockOffset: blockOffset, position: end)
         nextSequence += 1
+    }
+
+    /// Fresh memory costs a page fault for each 4 KiB: blocks that nobody reads any more serve again.
+    private mutating func takeBlock(_ need: Int) -> Block {
+        if need <= blockSizeBytes, let spare = spare.popLast() {
+            spare.count = 0
+            return spare
+        }
+        return Block(capacity: max(blockSizeBytes, need))
     }
 
     private mutating func closeBatch() {
@@ -311,6 +322,12 @@ struct SharedLog {
         while cachedBytes > limits.cacheSizeBytes, dropped < blocks.count - 1 {
             if let waiting, blocks[dropped + 1].start > waiting { break }
             cachedBytes -= blocks[dropped].block.capacity
+            if blocks[dropped].block.capacity == blockSizeBytes,
+                spare.count < SharedLog.spareLimit,
+                isKnownUniquelyReferenced(&blocks[dropped].block)
+            {
+                spare.append(blocks[dropped].block)
+            }
             dropped += 1
         }
         if dropped > 0 { blocks.removeFirst(dropped) }

@@ -66,10 +66,10 @@ public struct Raft: Sendable {
     var isTransferSent = false
 
     // Timers.
-    var electionDeadline: Instant
-    var retryDeadline: Instant = .never
-    var commitDeadline: Instant = .never
-    var transferDeadline: Instant = .never
+    @usableFromInline var electionDeadline: Instant
+    @usableFromInline var retryDeadline: Instant = .never
+    @usableFromInline var commitDeadline: Instant = .never
+    @usableFromInline var transferDeadline: Instant = .never
     var dice: Dice
 
     /// A replica with what its disk holds. It starts as a follower that knows no leader.
@@ -101,10 +101,10 @@ public struct Raft: Sendable {
     @inlinable public var isLeader: Bool { role == .leader }
     @inlinable public var isTransferring: Bool { !transferTarget.isNone }
     /// Whether a ticket for a read can be had: the term has committed an entry (section 6.4).
-    public var canRead: Bool { isLeader && commitIndex >= termStartIndex }
+    @inlinable public var canRead: Bool { isLeader && commitIndex >= termStartIndex }
 
     /// When `tick` is due; `.never` for a group that is at rest.
-    public var nextDeadline: Instant {
+    @inlinable public var nextDeadline: Instant {
         min(min(electionDeadline, retryDeadline), min(commitDeadline, transferDeadline))
     }
 
