@@ -80,7 +80,9 @@ extension Engine {
         let header = RecordHeader(
             kind: kind, payloadCount: payload.count, group: id, index: .zero, term: .zero, count: 0)
         return log.append(header) { target in
-            payload.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+            payload.withUnsafeBytes {
+                target.copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+            }
         }.batch
     }
 

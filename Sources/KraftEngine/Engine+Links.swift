@@ -63,7 +63,8 @@ extension Engine {
         var deadline = Instant.never
         for peer in peers {
             switch peer.link {
-            case .down: if configuration.node < peer.node { deadline = min(deadline, peer.nextDial) }
+            case .down:
+                if configuration.node < peer.node { deadline = min(deadline, peer.nextDial) }
             case .dialling, .greeting:
                 deadline = min(deadline, peer.linkSince + timing.handshakeTimeout)
             case .ready: deadline = min(deadline, peer.nextBeat)
@@ -140,7 +141,8 @@ extension Engine {
     private mutating func sendHello(_ place: Int) {
         let hello = Hello(
             versions: Hello.versions, clusterID: configuration.clusterID,
-            node: configuration.node, expected: peers[place].node, boot: boot
+            node: configuration.node, expected: peers[place].node, boot: boot,
+            info: configuration.info
         ).encoded()
         let target = reserve(hello.count, to: place)
         hello.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
@@ -228,6 +230,7 @@ extension Engine {
         let node = peers[place].node
         peers[place].link = .ready
         peers[place].boot = hello.boot
+        peers[place].info = hello.info
         peers[place].dialPause = timing.reconnectMinimum
         peers[place].nextBeat = now
         peers[place].lastBeatHeard = 0

@@ -53,7 +53,8 @@ extension Engine {
             PeerStatus(
                 node: peer.node, address: peer.address, isConnected: peer.isReady,
                 isAlive: peer.isAlive, sinceHeard: peer.lastHeard.map { now - $0 },
-                queuedBytes: peer.queuedBytes, groupsLed: peer.groupsLed, groups: peer.groups)
+                queuedBytes: peer.queuedBytes, groupsLed: peer.groupsLed, groups: peer.groups,
+                info: peer.info)
         }
     }
 

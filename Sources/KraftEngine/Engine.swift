@@ -288,6 +288,9 @@ extension EngineConfiguration {
         guard (1...Hello.clusterIDLimit).contains(clusterID.utf8.count) else {
             throw fail("clusterID", "must have 1 to \(Hello.clusterIDLimit) bytes")
         }
+        guard info.utf8.count <= Hello.infoLimit else {
+            throw fail("info", "must have at most \(Hello.infoLimit) bytes")
+        }
         let ids = peers.map(\.node)
         if ids.contains(.none) { throw fail("peers", "0 is not a node id") }
         for (place, id) in ids.enumerated() where ids[..<place].contains(id) {

@@ -7,6 +7,9 @@ public struct EngineConfiguration: Sendable {
     public var clusterID: String
     /// The other nodes, and the addresses at which this node dials them. Opaque to the engine.
     public var peers: [Peer]
+    /// Told to every peer that connects, and shown in its `PeerStatus`; at most 256 bytes. A server
+    /// may put there what its peers should know: the address of another port, say.
+    public var info = ""
     public var timing = Timing()
     public var log = LogLimits()
     public var limits = Limits()

@@ -6,6 +6,7 @@ struct Hello: Hashable {
     /// Protocol versions that this node speaks.
     static let versions: ClosedRange<UInt16> = 1...1
     static let clusterIDLimit = 128
+    static let infoLimit = 256
 
     var versions: ClosedRange<UInt16>
     var clusterID: String
@@ -14,6 +15,8 @@ struct Hello: Hashable {
     var expected: NodeID
     /// Random for each life of a node's process.
     var boot: UInt64
+    /// What the speaker wants its peers to know of it; opaque to the engine.
+    var info = ""
 
     func encoded() -> [UInt8] {
         var writer = ByteWriter()
@@ -24,6 +27,7 @@ struct Hello: Hashable {
         writer.write(expected.rawValue)
         writer.write(boot)
         writer.writeString(clusterID)
+        writer.writeString(info)
         return writer.bytes
     }
 
@@ -37,11 +41,12 @@ struct Hello: Hashable {
             let node = NodeID(try reader.read(UInt32.self))
             let expected = NodeID(try reader.read(UInt32.self))
             let boot = try reader.read(UInt64.self)
-            // What a later version adds stands behind this, and is passed over.
             let clusterID = try reader.readString(limit: clusterIDLimit)
+            let info = try reader.readString(limit: infoLimit)
+            // What a later version adds stands behind this, and is passed over.
             return Hello(
                 versions: low...high, clusterID: clusterID, node: node, expected: expected,
-                boot: boot)
+                boot: boot, info: info)
         } catch { return nil }
     }
 
@@ -61,6 +66,7 @@ struct Hello: Hashable {
 
     /// What strangers send may end in a log: plain ASCII, or a dot.
     private func printable(_ text: String) -> String {
-        String(text.unicodeScalars.prefix(64).map { (" "..."~").contains($0) ? Character($0) : "." })
+        String(
+            text.unicodeScalars.prefix(64).map { (" "..."~").contains($0) ? Character($0) : "." })
     }
 }

@@ -197,7 +197,8 @@ struct LogRecovery {
         guard let last = log.blocks.last, last.start.segment == log.end.segment else { return }
         let block = Block(capacity: log.end.offset)
         block.load { target in
-            target.copyMemory(from: UnsafeRawBufferPointer(start: last.block.base, count: target.count))
+            target.copyMemory(
+                from: UnsafeRawBufferPointer(start: last.block.base, count: target.count))
             return target.count
         }
         log.blocks[log.blocks.count - 1].block = block

@@ -21,6 +21,7 @@ struct Peer {
     var linkSince: Instant
     /// Of the other side's process; 0 before the first handshake.
     var boot: UInt64 = 0
+    var info = ""
     var reader = FrameReader()
     var writer: FrameWriter?
     /// Blocks given to the driver that have not left yet.

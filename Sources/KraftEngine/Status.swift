@@ -75,6 +75,8 @@ public struct PeerStatus: Sendable {
     /// What the peer says of itself in its beats.
     public var groupsLed: Int
     public var groups: Int
+    /// What the peer told of itself when it connected last (`EngineConfiguration.info`).
+    public var info: String
 }
 
 /// Counters of the whole node since it started.

@@ -171,7 +171,10 @@ struct FrameWriter {
         {
             seal(.messages, format: format)
         }
-        if !isFrameOpen { _ = grow(headerSize + count); block.count += headerSize }
+        if !isFrameOpen {
+            _ = grow(headerSize + count)
+            block.count += headerSize
+        }
         return grow(count, advance: true)
     }
 

@@ -21,6 +21,7 @@ package final class EventLoop: @unchecked Sendable {
     /// What other threads leave for the loop.
     private struct Inbox {
         var jobs: [Job] = []
+        var tasks: [LoopTask] = []
         /// A wake-up is on its way; no second one is needed until the loop has looked.
         var isWoken = false
         /// The async handle is being closed: it may not be touched any more.
@@ -41,6 +42,9 @@ package final class EventLoop: @unchecked Sendable {
     private var isStopping = false
     /// The other half of the double buffer of jobs.
     private var spareJobs: [Job] = []
+    /// Tasks that may run in this turn, and the other half of their double buffer.
+    private var tasks: [LoopTask] = []
+    private var spareTasks: [LoopTask] = []
     /// For when `armTimer` was last obeyed; `.max` while nothing is armed.
     private var armedFor = UInt64.max
     private var turnIsOpen = false
@@ -153,6 +157,8 @@ package final class EventLoop: @unchecked Sendable {
         precondition(status == 0, "an event loop was left with an open handle")
         // Jobs that came between the last look and the closing of the inbox.
         runJobs()
+        for task in tasks { task.runElsewhere() }
+        tasks = []
         for job in atExit { job() }
         atExit = []
     }
@@ -180,8 +186,27 @@ package final class EventLoop: @unchecked Sendable {
         }
     }
 
+    /// Runs a task's next piece on the loop, soon. From any thread. False, and nothing happens,
+    /// when the loop ends.
+    func enqueue(_ task: LoopTask) -> Bool {
+        if isOnLoop {
+            guard !isStopping else { return false }
+            tasks.append(task)
+            requestTurn()
+            return true
+        }
+        return inbox.withLock { inbox in
+            guard !inbox.isClosed else { return false }
+            inbox.tasks.append(task)
+            wake(&inbox)
+            return true
+        }
+    }
+
     /// Makes the loop end a turn soon. From any thread.
-    package func wake() { inbox.withLock { wake(&$0) } }
+    package func wake() {
+        if isOnLoop { requestTurn() } else { inbox.withLock { wake(&$0) } }
+    }
 
     /// The handle is sent to under the mutex, so that it can't be closed meanwhile.
     private func wake(_ inbox: inout Inbox) {
@@ -194,6 +219,10 @@ package final class EventLoop: @unchecked Sendable {
         openTurn()
         inbox.withLock { inbox in
             swap(&inbox.jobs, &spareJobs)
+            if !inbox.tasks.isEmpty {
+                tasks += inbox.tasks
+                inbox.tasks.removeAll(keepingCapacity: true)
+            }
             inbox.isWoken = false
         }
         for job in spareJobs { job() }
@@ -243,14 +272,22 @@ package final class EventLoop: @unchecked Sendable {
     fileprivate func endTurn() {
         guard turnIsOpen, !isStopping else { return }
         wantsAnotherTurn = false
+        if !tasks.isEmpty { runTasks() }
         delegate?.loopTurnEnds()
         turnIsOpen = false
+    }
+
+    /// Those that come meanwhile wait for the next turn, so that the loop's own events get theirs.
+    private func runTasks() {
+        swap(&tasks, &spareTasks)
+        for task in spareTasks { task.run() }
+        spareTasks.removeAll(keepingCapacity: true)
     }
 
     /// Before the loop waits: timers and closed handles may have opened a turn since the check.
     fileprivate func prepared() {
         endTurn()
-        if wantsAnotherTurn { wake() }
+        if wantsAnotherTurn { inbox.withLock { wake(&$0) } }
     }
 
     fileprivate func checked() {

@@ -35,13 +35,13 @@ struct CallTable {
         return entries[place].generation << 44 | UInt64(place) << 20
     }
 
-    /// The call and position of a token whose request ended; traps on one that ended before.
-    mutating func take(_ token: RequestToken) -> (call: Call, position: Int) {
+    /// The call and position of a token whose request ended; nil for one that ended before.
+    mutating func take(_ token: RequestToken) -> (call: Call, position: Int)? {
         let place = Int(token >> 20) & (CallTable.placeLimit - 1)
         let position = Int(token) & (CallTable.positionLimit - 1)
         precondition(place < entries.count, "a token that was never given")
         guard let call = entries[place].call, entries[place].generation == token >> 44 else {
-            preconditionFailure("a token was completed twice")
+            return nil
         }
         entries[place].missing -= 1
         if entries[place].missing == 0 { release(place) }

@@ -35,7 +35,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
         let call = ProposeCall<S.Reply>(group: name)
         let bytes = writer
         let submission = submission(.propose, call, route: route, timeout: timeout)
-        return try await call.value { _ in queue.submit(submission, bytes) }.get()
+        let reply = try await call.value { _ in queue.submit(submission, bytes) }.get()
+        return (call.index, reply)
     }
 
     /// Proposes many commands with one hop and one continuation for all; one result each, in order.
@@ -83,7 +84,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
         let call = ReadCall<S>(group: name, query: query, wantsIndex: wantsIndex)
         let kind: Submission.Kind = consistency == .local ? .localRead : .read
         let submission = submission(kind, call, timeout: timeout)
-        return try await call.value { _ in queue.submit(submission) }.get()
+        let answer = try await call.value { _ in queue.submit(submission) }.get()
+        return (call.index, answer)
     }
 
     private func submission(

@@ -50,6 +50,7 @@ extension KraftConfiguration {
         var engine = EngineConfiguration(
             node: node, clusterID: clusterID,
             peers: others.map { .init(node: $0.key, address: $0.value) })
+        engine.info = info
         engine.timing = timing
         engine.log = log
         engine.limits = limits

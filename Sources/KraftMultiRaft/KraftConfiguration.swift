@@ -17,6 +17,9 @@ public struct KraftConfiguration: Sendable {
     /// The address that others are given for this node; nil: its entry in `peers`, else where it
     /// listens.
     public var advertise: String?
+    /// Told to every peer that connects, and shown in its `PeerStatus`: what this server's peers
+    /// should know of it, the address of its HTTP port, say. At most 256 bytes.
+    public var info = ""
     public var logger = Logger(label: "kraft")
     public var timing = EngineConfiguration.Timing()
     public var log = EngineConfiguration.LogLimits()

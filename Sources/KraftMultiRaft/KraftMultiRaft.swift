@@ -6,7 +6,8 @@ import Synchronization
 /// One node: many named Raft groups over one event loop, one log and one connection per peer.
 ///
 /// Open it with `run` (as a service) or with `start` and `shutdown`. New, restarted and joining
-/// nodes are opened alike: what is on disk wins.
+/// nodes are opened alike: what is on disk wins. What was started must be shut down; letting it go
+/// doesn't stop it.
 public final class KraftMultiRaft: Service, Sendable {
     enum Lifecycle {
         case idle
@@ -170,7 +171,12 @@ public final class KraftMultiRaft: Service, Sendable {
             return false
         }.value
         patience.cancel()
-        if hasEnded { runtime.loop.join() }
+        if hasEnded {
+            runtime.loop.join()
+        } else {
+            // The disk may still write: nobody else may have the folder while this process lives.
+            _ = Unmanaged.passRetained(runtime)
+        }
         let waiters = lifecycle.withLock { lifecycle in
             guard case .stopping(let waiters) = lifecycle else {
                 preconditionFailure("two shutdowns at once")
@@ -235,6 +241,11 @@ public final class KraftMultiRaft: Service, Sendable {
             return subscription ?? hub.subscribe(.snapshot(empty))
         }
     }
+
+    /// Runs tasks on the node's own loop, which saves a request its two changes of threads:
+    /// `withTaskExecutorPreference(kraft.taskExecutor) { … }`. Such a task must never block. Nil
+    /// when the node isn't running; tasks that outlive it go on elsewhere.
+    public var taskExecutor: (any TaskExecutor)? { runtime?.executor }
 
     /// Runs `body` on the loop with the driver. Nothing happens when the node isn't running.
     package func withDriver(_ body: @escaping @Sendable (NodeDriver) -> Void) {

@@ -77,12 +77,20 @@ extension NodeDriver {
         if case .done(_, let start, let count) = completion.outcome {
             reply = UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
         }
-        let (call, position) = calls.take(completion.token)
+        guard let (call, position) = take(completion.token) else { return }
         call.completed(position, completion.outcome, reply: reply)
     }
 
+    /// Who waits for a token. A fenced node has told all of them already.
+    @inline(__always)
+    private func take(_ token: RequestToken) -> (call: Call, position: Int)? {
+        let taken = calls.take(token)
+        precondition(taken != nil || isFenced, "the engine completed a token twice")
+        return taken
+    }
+
     private func answer(_ token: RequestToken, _ slot: GroupSlot) {
-        let (call, _) = calls.take(token)
+        guard let (call, _) = take(token) else { return }
         answer(call, slot)
     }
 
@@ -96,7 +104,7 @@ extension NodeDriver {
 
 extension NodeDriver: TransportDelegate {
     package func transportAccepted() -> ConnectionID? {
-        guard !isFenced, shutdown == .none else { return nil }
+        guard isServing else { return nil }
         let connection = nextInboundConnection()
         step(.accepted(connection))
         return connection

@@ -1,7 +1,7 @@
 extension NodeDriver {
     /// Opens or creates a group; `call` ends when it can be used. An open group is left as it is.
     func openGroup(_ name: GroupName, voters: [NodeID], box: MachineBox, call: DoneCall) {
-        guard shutdown == .none else { return call.fail(.notRunning(name)) }
+        guard isServing else { return call.fail(.notRunning(name)) }
         if registry.find(name) != nil { return call.resume(.success(())) }
         if opening[name] != nil {
             opening[name]?.append(call)
@@ -44,7 +44,7 @@ extension NodeDriver {
     /// Removes a group, opened or not; `call` ends when that is durable. Its slot may be another
     /// group's at once.
     func removeGroup(_ name: GroupName, call: DoneCall) {
-        guard !isFenced else { return call.fail(.notRunning(name)) }
+        guard isServing else { return call.fail(.notRunning(name)) }
         guard let slot = engine.slot(of: name), opening[name] == nil else {
             return call.fail(.noSuchGroup(name))
         }
@@ -57,6 +57,7 @@ extension NodeDriver {
 
     /// Stops or starts a group on this node.
     func setStopped(_ name: GroupName, _ isStopped: Bool) throws(KraftError) {
+        guard isServing else { throw .notRunning(name) }
         guard let slot = engine.slot(of: name) else { throw .noSuchGroup(name) }
         noteNews()
         if isStopped {
@@ -67,6 +68,7 @@ extension NodeDriver {
     }
 
     func transfer(_ name: GroupName, to node: NodeID, deadline: Instant, call: DoneCall) {
+        guard isServing else { return call.fail(.notRunning(name)) }
         guard let slot = engine.slot(of: name) else { return call.fail(.noSuchGroup(name)) }
         guard let token = calls.add(call) else { return call.fail(.tooManyCalls(name)) }
         noteNews()

@@ -80,7 +80,11 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         if engine.nextWakeUp <= now { step(.tick) }
     }
 
+    /// Whether new requests may be given to the engine: it ends those that it takes.
+    var isServing: Bool { shutdown == .none && !isFenced }
+
     package func loopTurnEnds() {
+        guard shutdown != .done else { return }
         latest = EventLoop.clock
         takeSubmissions()
         var rounds = 0

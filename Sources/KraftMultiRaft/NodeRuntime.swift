@@ -8,6 +8,7 @@ final class NodeRuntime: Sendable {
     let queue: SubmissionQueue
     let boundAddress: String
     let bootID: UInt64
+    let executor: LoopExecutor
     private let lock: FolderLock
 
     private init(
@@ -16,6 +17,7 @@ final class NodeRuntime: Sendable {
     ) {
         (self.loop, self.driver, self.queue) = (loop, driver, queue)
         (self.boundAddress, self.bootID, self.lock) = (boundAddress, bootID, lock)
+        executor = LoopExecutor(loop)
     }
 
     /// Locks the folder, recovers, listens. On the loop's thread, which it blocks: nothing else runs

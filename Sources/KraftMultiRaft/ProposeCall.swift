@@ -1,15 +1,17 @@
 /// One proposed command.
 final class ProposeCall<Reply: BinaryCodable>:
-    WaitingCall<Result<(index: LogIndex, reply: Reply), KraftError>>, @unchecked Sendable
+    WaitingCall<Result<Reply, KraftError>>, @unchecked Sendable
 {
-    typealias Outcome = Result<(index: LogIndex, reply: Reply), KraftError>
+    /// Where the command stands in the log, once it has succeeded.
+    private(set) var index = LogIndex.zero
 
-    override func value(for error: KraftError) -> Outcome { .failure(error) }
+    override func value(for error: KraftError) -> Result<Reply, KraftError> { .failure(error) }
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
-        resume(Outcome(outcome, reply: reply, group: group))
+        if case .done(let index, _, _) = outcome { self.index = index }
+        resume(Result(outcome, reply: reply, group: group))
     }
 }
 
@@ -37,29 +39,30 @@ final class ProposeManyCall<Reply: BinaryCodable>:
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
-        let whole = ProposeCall<Reply>.Outcome(outcome, reply: reply, group: group)
-        results[position] = whole.map(\.reply)
+        results[position] = Result(outcome, reply: reply, group: group)
         missing -= 1
         if missing == 0 { resume(results) }
     }
 }
 
-extension Result where Failure == KraftError {
+extension Result where Success: BinaryCodable, Failure == KraftError {
     /// Reads a completion and the bytes of its reply.
-    init<Reply: BinaryCodable>(
-        _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer, group: GroupName?
-    ) where Success == (index: LogIndex, reply: Reply) {
-        if let error = KraftError(outcome, group: group) {
-            self = .failure(error)
+    ///
+    /// Runs unspecialized on the loop for each proposal: no key path, tuple or closure of a generic
+    /// type may come in here, as their types would be looked up by name each time.
+    init(_ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer, group: GroupName?) {
+        guard case .done = outcome else {
+            let error = KraftError(outcome, group: group)
+            self = .failure(error ?? KraftError(.outcomeUnknown, "no outcome", group: group))
             return
         }
         var reader = ByteReader(reply)
-        guard case .done(let index, _, _) = outcome, let reply = try? Reply(from: &reader) else {
+        do throws(ByteReader.Malformed) {
+            self = .success(try Success(from: &reader))
+        } catch {
             // It has been applied: no other code may be used.
             self = .failure(
                 KraftError(.outcomeUnknown, "applied, but its reply can't be read", group: group))
-            return
         }
-        self = .success((index, reply))
     }
 }

@@ -1,18 +1,18 @@
 /// One query.
 final class ReadCall<S: StateMachine & Sendable>:
-    WaitingCall<Result<(index: LogIndex, answer: S.Answer), KraftError>>, @unchecked Sendable
+    WaitingCall<Result<S.Answer, KraftError>>, @unchecked Sendable
 {
     private let query: S.Query
     private let wantsIndex: Bool
+    /// What had been applied when it was answered, if that was wanted.
+    private(set) var index = LogIndex.zero
 
     init(group: GroupName?, query: S.Query, wantsIndex: Bool) {
         (self.query, self.wantsIndex) = (query, wantsIndex)
         super.init(group: group)
     }
 
-    override func value(
-        for error: KraftError
-    ) -> Result<(index: LogIndex, answer: S.Answer), KraftError> { .failure(error) }
+    override func value(for error: KraftError) -> Result<S.Answer, KraftError> { .failure(error) }
 
     /// A read has no effect, so nothing about it can be unknown.
     override func errorOfUnknown(_ message: String) -> KraftError {
@@ -23,7 +23,8 @@ final class ReadCall<S: StateMachine & Sendable>:
         guard let box = box as? TypedMachineBox<S> else {
             return fail(KraftError(.conflict, "the group holds another type", group: group))
         }
-        resume(.success((wantsIndex ? index() : .zero, box.machine.answer(query))))
+        if wantsIndex { self.index = index() }
+        resume(.success(box.machine.answer(query)))
     }
 
     override func completed(

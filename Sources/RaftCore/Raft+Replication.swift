@@ -39,7 +39,8 @@ extension Raft {
         guard m.term == term, role == .leader, position != selfPosition else { return }
         progress[position].hasAnswered = true
         if m.isRejected {
-            let isStale = progress[position].state == .replicate
+            let isStale =
+                progress[position].state == .replicate
                 ? m.index <= progress[position].match
                 : m.index != progress[position].next.previous
             if isStale { return }

@@ -53,8 +53,9 @@ struct WireTests {
                 #expect(kind == .messages)
                 var fields = ByteReader(body)
                 while fields.remaining > 0 {
-                    guard case .raft(let group, let message, _)? =
-                        try? WireMessage.read(from: &fields)
+                    guard
+                        case .raft(let group, let message, _)? =
+                            try? WireMessage.read(from: &fields)
                     else { return false }
                     #expect(group == GroupID(9))
                     received.append(message)

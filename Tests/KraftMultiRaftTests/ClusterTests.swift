@@ -154,6 +154,30 @@ struct ClusterTests {
         }
     }
 
+    @Test func `tasks may live on the loop, and go on when it has ended`() async throws {
+        try await TestCluster.with(nodes: 1) { cluster in
+            let node = try await cluster.start(1)
+            let group = try await node.createGroup("g") { Counter() }
+            let executor = try #require(node.taskExecutor)
+            let stopped = Flag()
+            let tasks = (0..<4).map { _ in
+                Task(executorPreference: executor) {
+                    for _ in 0..<250 { _ = try await group.propose(1) }
+                    while !stopped.isSet { await Task.yield() }
+                    return await #expect(throws: KraftError.self) {
+                        try await group.propose(1)
+                    }?.code
+                }
+            }
+            try await eventually("all are through") { try await group.read(.sum) == 1_000 }
+            await cluster.stop(1)
+            stopped.set()
+            for task in tasks {
+                #expect(try await task.value == .unavailable)
+            }
+        }
+    }
+
     @Test func `many tasks at once get each its own answer`() async throws {
         try await TestCluster.with(nodes: 3) { cluster in
             let nodes = try await cluster.startAll()

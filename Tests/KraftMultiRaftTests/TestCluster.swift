@@ -55,31 +55,32 @@ final class TestCluster: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-    /// Ports that were free a moment ago.
+    /// Ports that are free, from below those that the system gives to outgoing connections: nobody
+    /// else takes them by chance while a node is down.
     static func freeAddresses(_ count: Int) async throws -> [NodeID: String] {
         let loop = try EventLoop()
         try loop.start()
-        let found = Mutex([NodeID: String]())
+        let found = Found()
         await withCheckedContinuation { continuation in
             loop.execute {
-                // All are open at once, so that they differ.
-                let listeners = (0..<count).compactMap { _ in
-                    NetworkAddress("127.0.0.1:0").flatMap { address in
-                        try? TCPListener(loop, address) { _ in nil }
-                    }
-                }
-                found.withLock { found in
-                    for (place, listener) in listeners.enumerated() {
-                        found[NodeID(UInt32(place + 1))] = listener.bound.description
-                    }
+                while found.count < count {
+                    let address = "127.0.0.1:\(nextPort())"
+                    guard let parsed = NetworkAddress(address),
+                        let listener = try? TCPListener(loop, parsed, accept: { _ in nil })
+                    else { continue }
+                    listener.close()
+                    found.add(address)
                 }
                 loop.stop { continuation.resume() }
             }
         }
         loop.join()
-        let addresses = found.withLock { $0 }
-        try #require(addresses.count == count)
-        return addresses
+        return found.addresses
+    }
+
+    private static func nextPort() -> Int {
+        let offset = portCounter.add(1, ordering: .relaxed).newValue
+        return 10_000 + (Int(ProcessInfo.processInfo.processIdentifier) * 61 + offset) % 20_000
     }
 
     func configuration(_ node: NodeID) throws -> KraftConfiguration {
@@ -87,9 +88,10 @@ final class TestCluster: Sendable {
             node: node, dataDirectory: "\(folder)/\(node)",
             listen: try #require(addresses[node]), peers: addresses)
         configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        configuration.timing.beatInterval = .milliseconds(30)
-        configuration.timing.electionTimeout = .milliseconds(300)
-        configuration.timing.electionSpread = .milliseconds(150)
+        // Long enough for a busy machine: a leader lost by accident is an unknown outcome.
+        configuration.timing.beatInterval = .milliseconds(50)
+        configuration.timing.electionTimeout = .milliseconds(1_000)
+        configuration.timing.electionSpread = .milliseconds(200)
         configuration.log.segmentSizeBytes = 8 << 20
         configuration.requestTimeout = .seconds(20)
         return configuration
@@ -133,6 +135,18 @@ final class TestCluster: Sendable {
             throw error
         }
         await cluster.stopAll()
+    }
+}
+
+private let portCounter = Atomic(0)
+
+private final class Found: Sendable {
+    private let list = Mutex([String]())
+    var count: Int { list.withLock { $0.count } }
+    func add(_ address: String) { list.withLock { $0.append(address) } }
+    var addresses: [NodeID: String] {
+        let pairs = list.withLock { $0.enumerated().map { (NodeID(UInt32($0 + 1)), $1) } }
+        return Dictionary(uniqueKeysWithValues: pairs)
     }
 }
 

@@ -31,12 +31,17 @@ struct ElectionTests {
 
     @Test("a vote leaves only after it is durable")
     func voteWaits() {
-        #expect(Message.voteReply(.init(term: Term(1), isPreVote: false, isGranted: true))
-            .mustWaitForDurability)
-        #expect(!Message.voteReply(.init(term: Term(1), isPreVote: true, isGranted: true))
-            .mustWaitForDurability)
-        #expect(Message.appendReply(.init(
-            term: Term(1), index: LogIndex(1), isRejected: false, hint: .start))
+        #expect(
+            Message.voteReply(.init(term: Term(1), isPreVote: false, isGranted: true))
+                .mustWaitForDurability)
+        #expect(
+            !Message.voteReply(.init(term: Term(1), isPreVote: true, isGranted: true))
+                .mustWaitForDurability)
+        #expect(
+            Message.appendReply(
+                .init(
+                    term: Term(1), index: LogIndex(1), isRejected: false, hint: .start)
+            )
             .mustWaitForDurability)
     }
 

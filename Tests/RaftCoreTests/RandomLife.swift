@@ -40,7 +40,9 @@ struct RandomLife {
             if replicas[node].nextDeadline != .never { replicas.timeout(node) }
         case 2: _ = replicas.propose(1 + dice.below(3), on: node)
         case 3:
-            if !replicas.queue.isEmpty { replicas.queue.remove(at: dice.below(replicas.queue.count)) }
+            if !replicas.queue.isEmpty {
+                replicas.queue.remove(at: dice.below(replicas.queue.count))
+            }
         case 4:
             // The connection breaks: what is in flight both ways is lost.
             let other = NodeID(UInt32(1 + dice.below(3)))

@@ -3,7 +3,7 @@ import KraftMultiRaft
 /// The cluster as one node sees it, for `/v1/cluster/info` and `/v1/cluster/members`.
 struct ClusterView {
     var status: NodeStatus
-    /// Where this node answers HTTP; of the others it isn't known.
+    /// Where this node answers HTTP. The others tell theirs when they connect.
     var http: String
     /// Version of the routing table.
     var epoch: Epoch
@@ -51,7 +51,7 @@ struct ClusterView {
         return [
             "id": .node(peer.node),
             "addr": .string(peer.address),
-            "http": .null,
+            "http": peer.info.isEmpty ? .null : .string(peer.info),
             "status": .string(ClusterView.word(for: peer)),
             "last_seen_unix_ms": lastSeen.map(JSON.integer) ?? .null,
             "leads": .unsigned(UInt64(peer.isAlive ? peer.groupsLed : 0)),

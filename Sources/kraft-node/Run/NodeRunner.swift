@@ -60,6 +60,8 @@ struct NodeRunner {
         configuration.clusterID = settings.clusterID
         configuration.advertise = settings.advertise?.description
         configuration.logger = logger
+        // A port that the system chooses is known too late to be told.
+        configuration.info = settings.http.port == 0 ? "" : settings.http.description
         return configuration
     }
 

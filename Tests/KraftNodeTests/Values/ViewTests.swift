@@ -20,7 +20,8 @@ private func peer(
 ) -> PeerStatus {
     PeerStatus(
         node: node, address: "10.0.0.\(node):7001", isConnected: alive, isAlive: alive,
-        sinceHeard: sinceHeard, queuedBytes: 0, groupsLed: 4, groups: 8)
+        sinceHeard: sinceHeard, queuedBytes: 0, groupsLed: 4, groups: 8,
+        info: "10.0.0.\(node):8001")
 }
 
 private func node(
