@@ -214,23 +214,34 @@ extension Engine {
             return
         }
         guard groups[slot].transfer == nil else { return refuse(.local(token), .overloaded) }
-        groups[slot].transfer = WaitingTransfer(target: node, token: token, deadline: deadline)
+        groups[slot].transfer = WaitingTransfer(
+            target: node, token: token, deadline: deadline, nextTry: now)
         waitingRequests += 1
         noteDeadline(deadline, slot)
+        tryTransfer(slot, now: now)
+        touch(slot)
+    }
+
+    /// Starts the transfer that waits, or asks the leader to; again and again until its deadline, as
+    /// the leader may be unknown, or the target behind.
+    mutating func tryTransfer(_ slot: Int, now: Instant) {
+        guard let transfer = groups[slot].transfer, now >= transfer.nextTry else { return }
+        let pause = Nanoseconds(configuration.timing.electionTimeout.rawValue / 2)
+        groups[slot].transfer?.nextTry = now + pause
+        noteDeadline(now + pause, slot)
         let leader = groups[slot].raft.leader
         if groups[slot].raft.isLeader {
-            startTransfer(slot, to: node, now: now)
+            startTransfer(slot, to: transfer.target, now: now)
         } else if let place = peerPlace(of: leader), peers[place].isReady {
             var out = FieldWriter(
                 reserve(NodeMessage.ForwardedTransfer.size, to: place), .transfer)
             out.put(groups[slot].id.rawValue)
-            out.put(node.rawValue)
+            out.put(transfer.target.rawValue)
         }
-        touch(slot)
     }
 
     mutating func startTransfer(_ slot: Int, to target: NodeID, now: Instant) {
-        guard groups[slot].isRunning else { return }
+        guard groups[slot].isRunning, !groups[slot].raft.isTransferring else { return }
         _ = groups[slot].raft.transfer(to: target, now: now, effects: &raftEffects)
         absorb(slot, now: now)
     }

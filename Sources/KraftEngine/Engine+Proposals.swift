@@ -357,7 +357,9 @@ extension Engine {
                 refuse(
                     .local(transfer.token), .transferFailed, leader: groups[slot].raft.leader)
             } else {
-                next = min(next, transfer.deadline)
+                tryTransfer(slot, now: now)
+                let nextTry = groups[slot].transfer?.nextTry ?? .never
+                next = min(next, min(transfer.deadline, nextTry))
             }
         }
         if groups[slot].newReads > 0, groups[slot].parkedUntil > now {

@@ -44,6 +44,12 @@ extension Engine {
         }
     }
 
+    public func id(of slot: GroupSlot) -> GroupID { groups[slot.rawValue].id }
+
+    public func appliedIndex(of slot: GroupSlot) -> LogIndex {
+        groups[slot.rawValue].appliedIndex
+    }
+
     public func metrics(of slot: GroupSlot) -> GroupMetrics { groups[slot.rawValue].metrics }
 
     public var nodeMetrics: NodeMetrics { counters }

@@ -280,7 +280,7 @@ extension EngineConfiguration {
     }
 
     /// Throws `configuration`, naming the field, for what can't work.
-    func validate() throws(KraftError) {
+    package func validate() throws(KraftError) {
         func fail(_ field: String, _ reason: String) -> KraftError {
             KraftError(.configuration, "\(field): \(reason)")
         }

@@ -109,6 +109,7 @@ struct WaitingTransfer {
     var target: NodeID
     var token: RequestToken
     var deadline: Instant
+    var nextTry: Instant
 }
 
 /// Dense look-up of slots by group id: open addressing, for the path of every message.

@@ -104,7 +104,8 @@ public struct ReplyBuffer {
         ends.append(UInt(writer.count) | ReplyBuffer.refusalBit)
     }
 
-    mutating func removeAll() {
+    /// Empties it, and keeps its memory.
+    package mutating func removeAll() {
         writer.removeAll()
         ends.removeAll(keepingCapacity: true)
     }

@@ -21,6 +21,7 @@ extension KraftConfiguration {
             "submissionSizeLimitBytes: must hold the largest command")
         try check(inboundConnectionLimit > 0, "inboundConnectionLimit: must be above zero")
         try validatePeers()
+        try engine.validate()
     }
 
     private func validatePeers() throws(KraftError) {

@@ -98,7 +98,7 @@ extension NodeDriver {
         guard let box = groups[slot.rawValue]?.box else {
             return call.fail(KraftError(.notFound, "no such group here", group: call.group))
         }
-        call.answer(from: box, index: engine.status(of: slot).appliedIndex)
+        call.answer(from: box, index: engine.appliedIndex(of: slot))
     }
 }
 

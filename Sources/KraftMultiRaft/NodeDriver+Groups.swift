@@ -20,7 +20,7 @@ extension NodeDriver {
             }
             while groups.count <= slot.rawValue { groups.append(nil) }
             groups[slot.rawValue] = DrivenGroup(
-                id: engine.status(of: slot).id, name: name, box: box)
+                id: engine.id(of: slot), name: name, box: box)
             opener.slot = slot
             opening[name] = [call]
         } catch {
@@ -78,7 +78,7 @@ extension NodeDriver {
     /// A group's digest and the index it speaks of; nil for one that isn't open here.
     func digest(of name: GroupName) -> (digest: UInt64, appliedIndex: LogIndex)? {
         guard let entry = registry.find(name) else { return nil }
-        return (entry.box.digest(), engine.status(of: entry.slot).appliedIndex)
+        return (entry.box.digest(), engine.appliedIndex(of: entry.slot))
     }
 }
 

@@ -34,6 +34,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     /// be called meanwhile.
     var effects = Effects()
     private var inbound = SubmissionQueue.Batch()
+    private var replies = ReplyBuffer()
     /// Something was given to the engine since its turn was ended last.
     private var hasNews = false
     private var latest: UInt64 = 0
@@ -128,7 +129,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
             guard let box = groups[work.slot.rawValue]?.box else {
                 preconditionFailure("the engine applies only to groups that were opened")
             }
-            var replies = ReplyBuffer()
+            replies.removeAll()
             box.apply(work.batch, &replies)
             engine.applied(work, replies: replies, now: now)
         }

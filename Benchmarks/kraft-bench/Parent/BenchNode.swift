@@ -36,7 +36,7 @@ final class BenchNode: Sendable {
         do {
             try orders.write(contentsOf: line)
         } catch {
-            throw BenchFailure("node \(id) takes no orders any more")
+            throw BenchFailure("node \(id) is gone")
         }
         return try await nextAnswer()
     }
