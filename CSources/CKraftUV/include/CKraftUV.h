@@ -8,9 +8,9 @@
 
 #pragma clang assume_nonnull begin
 
-// Allocation: each returns NULL and sets `status` to a libuv error when it fails. `context` lands in
-// the handle's or request's `data`. A handle is freed by kraft_uv_handle_free after it was closed;
-// requests and the loop have functions of their own.
+// Allocation: each returns NULL and sets `status` to a libuv error when it fails. `context` lands
+// in the handle's or request's `data`. A handle is freed by kraft_uv_handle_free after it was
+// closed; requests and the loop have functions of their own.
 
 uv_loop_t *_Nullable kraft_uv_loop_new(int *status);
 // Closes and frees; UV_EBUSY, and nothing freed, while a handle or request is alive.
@@ -67,7 +67,8 @@ int kraft_open(const char *path, int flags, int mode);
 // Opens for writes that go past the page cache, in whole blocks of 4,096 bytes; with `durable` each
 // survives a power cut when it returns. -EINVAL or -ENOTSUP where the system can't.
 int kraft_open_direct(const char *path, int durable);
-// Takes an exclusive lock on an open file that ends with the process; -EWOULDBLOCK when it is taken.
+// Takes an exclusive lock on an open file that ends with the process; -EWOULDBLOCK when it is
+// taken.
 int kraft_lock(int file);
 
 #pragma clang assume_nonnull end
