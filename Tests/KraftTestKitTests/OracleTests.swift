@@ -87,6 +87,17 @@ struct OracleTests {
         #expect(check(2, [1]) == nil)
     }
 
+    @Test("I4: a leader that commits an entry of an older term by counting is refused")
+    func ownTerm() {
+        var oracle = LogOracle()
+        oracle.addTrack()
+        let before = look(.leader, term: 4, commit: 1, last: 3, lastTerm: 4)
+        let counted = oracle.look(
+            0, node: 1, before: before, now: look(.leader, term: 4, commit: 2, last: 3),
+            terms: terms([1, 2, 4]))
+        #expect(counted.1?.invariant == .leaderCompleteness)
+    }
+
     @Test("I5: another command at an index, a gap, or another state are refused")
     func applies() {
         var oracle = ApplyOracle()
@@ -116,7 +127,8 @@ struct OracleTests {
     func durability() {
         var oracle = DurabilityOracle(nodes: 3)
         oracle.addTrack()
-        func replica(_ term: UInt64, _ entries: [UInt64], vote: NodeID = 1) -> DurabilityOracle.Replica
+        func replica(_ term: UInt64, _ entries: [UInt64], vote: NodeID = 1)
+            -> DurabilityOracle.Replica
         {
             .init(term: Term(term), vote: vote, entries: entries.map { (Term($0), $0) })
         }
@@ -127,6 +139,23 @@ struct OracleTests {
         #expect(minority?.invariant == .durability)
         #expect(oracle.see(0, node: 1, replica(1, [1]))?.invariant == .durability)
         #expect(oracle.see(0, node: 0, replica(2, [1, 2], vote: 3))?.invariant == .durability)
+    }
+
+    @Test("I6: a leader by votes that are not durable is refused")
+    func votes() {
+        var oracle = DurabilityOracle(nodes: 3)
+        oracle.addTrack()
+        func see(_ node: Int, _ term: UInt64, _ vote: NodeID) {
+            #expect(
+                oracle.see(0, node: node, .init(term: Term(term), vote: vote, entries: [])) == nil)
+        }
+        see(0, 2, 1)
+        see(1, 1, 1)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
+        see(1, 2, 3)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
+        see(2, 3, 2)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2)) == nil)
     }
 
     @Test("I7: an acknowledged write that no replica applied, or another one, is refused")

@@ -44,9 +44,11 @@ struct WorldTests {
         #expect(queue.removeFirst() == nil)
     }
 
-    @Test("A skewed clock shows an instant at the very moment that it is asked for", arguments: [
-        -10, -1, 0, 1, 10,
-    ])
+    @Test(
+        "A skewed clock shows an instant at the very moment that it is asked for",
+        arguments: [
+            -10, -1, 0, 1, 10,
+        ])
     func clock(skew: Int) throws {
         let clock = SimulatedClock(offset: 123_456_789, skewPercent: skew)
         for time in stride(from: UInt64(0), to: 10_000_000_000, by: 333_333_333) {

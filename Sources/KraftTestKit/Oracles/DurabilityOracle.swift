@@ -41,6 +41,20 @@ struct DurabilityOracle {
         return nil
     }
 
+    /// All disks have been read: are the votes that made this leader durable? A vote that a crash
+    /// can take back may be cast twice, and then two lead in one term.
+    func checkVotes(_ track: Int, leader: NodeID, term: Term) -> Finding? {
+        let votes = seen[track].count { replica in
+            guard let replica else { return false }
+            return replica.term > term || replica.term == term && replica.vote == leader
+        }
+        guard votes < nodes / 2 + 1 else { return nil }
+        return (
+            .durability,
+            "node \(leader) leads in term \(term) by \(votes) durable votes of \(nodes) nodes"
+        )
+    }
+
     /// All disks have been read: is every committed entry on a quorum of them?
     func check(_ track: Int, commit: LogIndex, committedTerm: (LogIndex) -> Term) -> Finding? {
         let quorum = nodes / 2 + 1

@@ -49,7 +49,7 @@ struct LogOracle {
         return (max(0, Int(now.commit.rawValue) - Int(known.rawValue)), nil)
     }
 
-    /// I2, and that nothing goes back within a life.
+    /// I2, what a leader may commit, and that nothing goes back within a life.
     private static func compare(
         _ node: NodeID, _ before: GroupLook, _ now: GroupLook, _ terms: Terms
     ) -> Finding? {
@@ -69,6 +69,13 @@ struct LogOracle {
         }
         if now.last < before.last {
             return (.leaderAppendOnly, "leader \(node) dropped entries behind \(now.last)")
+        }
+        if now.commit > before.commit, terms(now.commit) != now.term {
+            // Section 3.6.2: an entry of an older term that a majority holds may still be lost.
+            return (
+                .leaderCompleteness,
+                "leader \(node) of term \(now.term) commits \(now.commit) of an older term"
+            )
         }
         if before.last > .zero, let lastTerm = before.lastTerm, terms(before.last) != lastTerm {
             return (.leaderAppendOnly, "leader \(node) rewrote \(before.last)")

@@ -3,7 +3,8 @@ import RaftCore
 
 /// What a swarm run may do to its cluster.
 public enum Fault: Int, CaseIterable, Sendable {
-    case powerCut, powerCutOfAll, powerCutInWrite, kill, killOfAll, killInWrite, pause, pauseOfLeader
+    case powerCut, powerCutOfAll, powerCutInWrite, kill, killOfAll, killInWrite, pause,
+        pauseOfLeader
     case isolation, isolationOfLeader, split, oneWayCut, movingRing
     case reset, halfReset, slowLink, slowDisk
     case transfer, groupStop, handOver

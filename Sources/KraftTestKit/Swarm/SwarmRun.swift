@@ -122,7 +122,7 @@ public final class SwarmRun {
         for group in plan.groups.indices {
             for node in simulation.nodeIDs {
                 var isDone = false
-                for _ in 0..<5 where !isDone && simulation.violations.isEmpty {
+                for _ in 0..<20 where !isDone && simulation.violations.isEmpty {
                     var hasEnded = false
                     request(group, node, timeout) {
                         isDone = $0

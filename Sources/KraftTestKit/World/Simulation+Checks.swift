@@ -92,6 +92,9 @@ extension Simulation {
         report(
             oracles.logs.checkCompleteness(
                 track, leader: node.id, term: look.term, terms: terms))
+        readDisks()
+        guard !isRemovedSomewhere(look.id) else { return }
+        report(oracles.durability.checkVotes(track, leader: node.id, term: look.term))
     }
 
     /// Takes over what an engine counted itself, before it goes.
@@ -122,16 +125,20 @@ extension Simulation {
     func inspectDisks() {
         guard violations.isEmpty else { return }
         pastCoverage.count(.disksInspected)
-        for node in nodes {
-            for (id, replica) in DiskView.groups(on: node.disk, report) {
-                report(oracles.durability.see(oracles.track(of: id), node: node.position, replica))
-            }
-        }
+        readDisks()
         for (track, id) in oracles.ids.enumerated() where !isRemovedSomewhere(id) {
             report(
                 oracles.durability.check(track, commit: oracles.logs.commitIndex(track)) {
                     oracles.logs.committedTerm(track, $0)
                 })
+        }
+    }
+
+    private func readDisks() {
+        for node in nodes {
+            for (id, replica) in DiskView.groups(on: node.disk, report) {
+                report(oracles.durability.see(oracles.track(of: id), node: node.position, replica))
+            }
         }
     }
 

@@ -113,7 +113,8 @@ extension Simulation {
     }
 
     /// Reads what this node has applied, without asking anybody. Nil while the node can't answer.
-    public func localRead(on node: NodeID, group: String, _ query: Machine.Query) -> Machine.Answer? {
+    public func localRead(on node: NodeID, group: String, _ query: Machine.Query) -> Machine.Answer?
+    {
         let node = nodes[position(of: node)]
         return usable(node, group: position(of: group))?.1.machine.answer(query)
     }
