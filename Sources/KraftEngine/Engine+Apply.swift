@@ -91,8 +91,7 @@ extension Engine {
             guard pending.index <= index else { return }
             guard pending.index == index, pending.term == term else { continue }
             if case .gone = pending.origin { continue }
-            groups[slot].pending[place].origin = .gone
-            waitingRequests -= 1
+            forgetPending(slot, place)
             refuse(pending.origin, refusal, leader: groups[slot].raft.leader)
         }
     }

@@ -28,7 +28,7 @@ extension Engine {
         }
         guard !groups[slot].isStopped else { return refuse(origin, .groupStopped) }
         guard command.count <= limits.commandSizeBytes else { return refuse(origin, .tooLarge) }
-        guard groups[slot].waitingCount < limits.pendingProposalsPerGroup,
+        guard groups[slot].isAccepting(limits.pendingProposalsPerGroup),
             groups[slot].pendingBytes + command.count <= limits.pendingBytesPerGroup,
             waitingRequests < limits.pendingRequests, log.waitingBytes < limits.logQueueBytes
         else { return refuse(origin, .overloaded, leader: groups[slot].raft.leader) }
@@ -331,8 +331,7 @@ extension Engine {
             let pending = groups[slot].pending[place]
             if case .gone = pending.origin { continue }
             if pending.deadline <= now {
-                groups[slot].pending[place].origin = .gone
-                waitingRequests -= 1
+                forgetPending(slot, place)
                 complete(pending.origin, .unknown)
             } else {
                 next = min(next, pending.deadline)
@@ -368,6 +367,14 @@ extension Engine {
         for peer in peers { next = min(next, peer.forwardDeadline) }
         // A storm of deadlines is handled in strokes, not one by one.
         groups[slot].requestDeadline = next == .never ? .never : max(next, now + .milliseconds(5))
+    }
+
+    /// Nobody waits for it any more; its place is kept until its index is applied.
+    mutating func forgetPending(_ slot: Int, _ place: Int) {
+        waitingRequests -= 1
+        groups[slot].pendingBytes -= groups[slot].pending[place].byteCount
+        groups[slot].pending[place].byteCount = 0
+        groups[slot].pending[place].origin = .gone
     }
 
     private mutating func expireOrphans(of slot: Int, now: Instant) -> Instant {

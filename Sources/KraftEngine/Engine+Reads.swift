@@ -23,7 +23,7 @@ extension Engine {
     }
 
     private mutating func addRead(_ slot: Int, origin: Origin, deadline: Instant) {
-        guard groups[slot].waitingCount < configuration.limits.pendingProposalsPerGroup,
+        guard groups[slot].isAccepting(configuration.limits.pendingProposalsPerGroup),
             waitingRequests < configuration.limits.pendingRequests
         else { return refuseRead(slot, origin, .overloaded) }
         waitingRequests += 1

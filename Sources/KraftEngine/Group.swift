@@ -56,6 +56,12 @@ struct Group {
 
     var metrics = GroupMetrics()
 
+    /// Whether one more may wait. What a former leadership left in the log is no hindrance to what
+    /// would only be forwarded.
+    func isAccepting(_ limit: Int) -> Bool {
+        (raft.role == .leader ? waitingCount : parked.count + reads.count) < limit
+    }
+
     var isRunning: Bool { isOpened && !isStopped }
     var waitingCount: Int {
         pending.count + orphaned.count + parked.count + reads.count + stagedCount

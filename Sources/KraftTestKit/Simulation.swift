@@ -143,6 +143,14 @@ public final class Simulation<Machine: StateMachine> {
         schedule(.run(body), after: span.rawValue)
     }
 
+    /// Forgets all that is planned, and whoever waits for an answer. What was scheduled holds this
+    /// object, so without this a simulation that is over would live on.
+    public func close() {
+        queue = EventQueue()
+        requests.removeAll()
+        log = nil
+    }
+
     func schedule(_ event: Scheduled, after delay: UInt64) { queue.add(event, at: time + delay) }
 
     private func runNext() {

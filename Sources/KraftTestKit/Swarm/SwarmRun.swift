@@ -47,9 +47,11 @@ public final class SwarmRun {
         keepAlive()
         simulation.run(for: plan.duration)
         calmDown()
-        return Report(
+        let report = Report(
             plan: plan, violations: simulation.violations, coverage: simulation.coverage,
             traceHash: simulation.traceHash, simulated: simulation.now)
+        simulation.close()
+        return report
     }
 
     /// A node that fenced itself because its disk failed is started again by somebody.
@@ -129,7 +131,7 @@ public final class SwarmRun {
                         hasEnded = true
                     }
                     _ = simulation.run(atMost: .seconds(30)) { hasEnded }
-                    if !isDone { simulation.run(for: .milliseconds(200)) }
+                    if !isDone { simulation.run(for: .milliseconds(1_000)) }
                 }
                 require(isDone, "no answer from \(plan.groups[group]) through node \(node)")
             }
