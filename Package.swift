@@ -111,7 +111,8 @@ let package = Package(
             name: "KraftKeyValueTests", dependencies: ["KraftKeyValue", "KraftEngine"],
             swiftSettings: ours),
         .testTarget(
-            name: "KraftTestKitTests", dependencies: ["KraftTestKit", "KraftKeyValue"],
+            name: "KraftTestKitTests",
+            dependencies: ["KraftTestKit", "KraftKeyValue", "kraft-sim"],
             swiftSettings: ours),
         .testTarget(
             name: "KraftMultiRaftTests", dependencies: ["KraftMultiRaft", "KraftKeyValue"],

@@ -6,14 +6,6 @@ extension Engine {
     public func status(of slot: GroupSlot) -> GroupStatus {
         let group = groups[slot.rawValue]
         let raft = group.raft
-        let role: GroupStatus.Role =
-            switch raft.role {
-            case .leader: .leader
-            case .follower: .follower
-            case .preCandidate, .candidate: .candidate
-            }
-        let state: GroupStatus.State =
-            group.isStopped ? .stopped : group.isOpened ? .running : .recovering
         let members = raft.membership.members
         let replicas = members.indices.map { position in
             GroupStatus.Replica(
@@ -22,7 +14,8 @@ extension Engine {
         }
         return GroupStatus(
             slot: slot, name: group.name, id: group.id, incarnation: group.incarnation,
-            epoch: group.epoch, state: state, role: role, term: raft.term, leader: raft.leader,
+            epoch: group.epoch, state: group.state, role: group.role, term: raft.term,
+            leader: raft.leader,
             commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
             firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex, voters: members,
             replicas: replicas,
@@ -83,17 +76,9 @@ extension Engine {
 
     package func glance(at slot: GroupSlot) -> GroupGlance {
         let place = slot.rawValue
-        let role: GroupStatus.Role =
-            switch groups[place].raft.role {
-            case .leader: .leader
-            case .follower: .follower
-            case .preCandidate, .candidate: .candidate
-            }
-        let state: GroupStatus.State =
-            groups[place].isStopped
-            ? .stopped : groups[place].isOpened ? .running : .recovering
         return GroupGlance(
-            id: groups[place].id, role: role, state: state, term: groups[place].raft.term,
+            id: groups[place].id, role: groups[place].role, state: groups[place].state,
+            term: groups[place].raft.term,
             vote: groups[place].raft.hardState.vote, leader: groups[place].raft.leader,
             commitIndex: groups[place].raft.commitIndex,
             appliedIndex: groups[place].appliedIndex,
@@ -107,4 +92,19 @@ extension Engine {
     }
 
     package var rareBranches: RareBranches { rare }
+}
+
+extension Group {
+    var role: GroupStatus.Role {
+        switch raft.role {
+        case .leader: .leader
+        case .follower: .follower
+        case .preCandidate, .candidate: .candidate
+        }
+    }
+
+    var state: GroupStatus.State {
+        if isStopped { return .stopped }
+        return isOpened ? .running : .recovering
+    }
 }

@@ -19,7 +19,7 @@ public struct Engine: ~Copyable {
     let wire: any WireFormat
     let raftOptions: Raft.Options
     let boot: UInt64
-    var dice: Dice64
+    var dice: Dice
 
     // Groups.
     var groups: [Group] = []
@@ -75,7 +75,7 @@ public struct Engine: ~Copyable {
         seed: UInt64, now: Instant, wire: any WireFormat = StandardWireFormat()
     ) throws(KraftError) {
         try configuration.validate()
-        var dice = Dice64(seed: seed ^ boot)
+        var dice = Dice(seed: seed ^ boot)
         let recovered = try LogRecovery.recover(
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())

@@ -54,7 +54,7 @@ struct LogRecovery {
         _ directory: inout some LogDirectory, node: NodeID, clusterID: String,
         limits: EngineConfiguration.LogLimits, seed: UInt64
     ) throws(KraftError) -> RecoveredLog {
-        var dice = Dice64(seed: seed)
+        var dice = Dice(seed: seed)
         var numbers = try directory.segmentNumbers()
         if numbers.isEmpty {
             try directory.prepare(
@@ -215,7 +215,7 @@ struct LogRecovery {
     /// a segment that holds nothing, behind all that hold something.
     private mutating func leaveTornTail(
         _ directory: inout some LogDirectory, limits: EngineConfiguration.LogLimits, node: NodeID,
-        clusterID: String, dice: inout Dice64
+        clusterID: String, dice: inout Dice
     ) throws(KraftError) {
         let lastUsed = isRestEmpty.lastIndex(of: false) ?? 0
         let next = max(log.end.segment, log.firstSegment + UInt64(lastUsed)) + 1

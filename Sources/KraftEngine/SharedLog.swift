@@ -45,7 +45,7 @@ struct SharedLog {
     private let firstSegment: UInt64
     private var preparedUpTo: UInt64
     private var askedUpTo: UInt64
-    private var dice: Dice64
+    private var dice: Dice
 
     private var blocks: [CachedBlock] = []
     private var cachedBytes = 0
@@ -77,7 +77,7 @@ struct SharedLog {
         firstSegment = recovered.firstSegment
         preparedUpTo = recovered.firstSegment + UInt64(recovered.nonces.count) - 1
         askedUpTo = preparedUpTo
-        dice = Dice64(seed: seed)
+        dice = Dice(seed: seed)
         end = recovered.end
         durableEnd = recovered.end
         nextSequence = recovered.nextSequence
@@ -342,19 +342,5 @@ extension SegmentPreparation {
             number: number, nonce: nonce, sizeBytes: UInt64(sizeBytes), node: node,
             clusterID: clusterID)
         return SegmentPreparation(number: number, sizeBytes: sizeBytes, header: header.encoded())
-    }
-}
-
-/// The engine's dice (SplitMix64).
-struct Dice64 {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

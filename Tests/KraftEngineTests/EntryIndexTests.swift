@@ -8,7 +8,7 @@ import Testing
 struct EntryIndexTests {
     @Test("every entry is found in its run, through appends and truncations")
     func model() {
-        var dice = Dice64(seed: 4)
+        var dice = Dice(seed: 4)
         for _ in 0..<100 {
             var index = EntryIndex()
             // For each entry, the position of the run that holds it.
@@ -34,7 +34,7 @@ struct EntryIndexTests {
 
     @Test("a slot is found by its group's id, whatever came and went")
     func table() {
-        var dice = Dice64(seed: 9)
+        var dice = Dice(seed: 9)
         var table = GroupTable()
         var naive: [GroupID: Int] = [:]
         for step in 0..<20_000 {

@@ -193,7 +193,7 @@ struct LogTests {
     @Test("random bytes in a segment never trap recovery")
     func fuzz() throws {
         let test = try logged(8)
-        var dice = Dice64(seed: 5)
+        var dice = Dice(seed: 5)
         for _ in 0..<400 {
             var memory = test.memory
             for _ in 0..<(1 + dice.next() % 8) {

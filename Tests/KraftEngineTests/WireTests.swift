@@ -70,7 +70,7 @@ struct WireTests {
     func portions() throws {
         var stream: [UInt8] = []
         for message in WireTests.samples { stream += frame([message]) }
-        var dice = Dice64(seed: 3)
+        var dice = Dice(seed: 3)
         for _ in 0..<200 {
             var reader = FrameReader()
             var count = 0
@@ -123,7 +123,7 @@ struct WireTests {
 
     @Test("malformed messages are refused, never trapped on")
     func fuzz() {
-        var dice = Dice64(seed: 11)
+        var dice = Dice(seed: 11)
         for _ in 0..<20_000 {
             let sample = WireTests.samples[Int(dice.next() % UInt64(WireTests.samples.count))]
             var body = Array(frame([sample]).dropFirst(format.headerSize))

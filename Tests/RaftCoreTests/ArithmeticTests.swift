@@ -6,7 +6,7 @@ import Testing
 struct ArithmeticTests {
     @Test("the quorum value is what a sorted list says")
     func quorumValue() {
-        var dice = TestDice(state: 1)
+        var dice = Dice(seed: 1)
         for _ in 0..<5_000 {
             let count = 1 + dice.below(Membership.memberLimit)
             let nodes = (1...UInt32(count)).map { NodeID($0) }
@@ -45,7 +45,7 @@ struct ArithmeticTests {
 
     @Test("the terms of a log are what a plain list says, over random lives")
     func logTerms() {
-        var dice = TestDice(state: 7)
+        var dice = Dice(seed: 7)
         for _ in 0..<300 {
             var terms = LogTerms()
             var naive: [UInt64] = [0]
@@ -67,7 +67,7 @@ struct ArithmeticTests {
         }
     }
 
-    private func check(_ terms: LogTerms, _ naive: [UInt64], _ dice: inout TestDice) {
+    private func check(_ terms: LogTerms, _ naive: [UInt64], _ dice: inout Dice) {
         #expect(terms.lastIndex.rawValue == UInt64(naive.count - 1))
         #expect(terms.last.term.rawValue == naive[naive.count - 1])
         for index in 0...naive.count {

@@ -8,7 +8,7 @@ struct RandomLife {
     let seed: UInt64
 
     func run() {
-        var dice = TestDice(state: seed)
+        var dice = Dice(seed: seed)
         var replicas = Replicas(3)
         var leaders: [UInt64: NodeID] = [:]
         var committed: [Term?] = [nil]
@@ -32,7 +32,7 @@ struct RandomLife {
         }
     }
 
-    private func step(_ replicas: inout Replicas, _ dice: inout TestDice) {
+    private func step(_ replicas: inout Replicas, _ dice: inout Dice) {
         let node = NodeID(UInt32(1 + dice.below(3)))
         switch dice.below(12) {
         case 0: replicas.act(node) { raft, now, _ in raft.leaderSuspected(now: now) }
