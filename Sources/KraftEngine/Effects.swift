@@ -77,6 +77,11 @@ public struct Completion {
         case nodeStopped = 8
         /// A transfer's target isn't a voter, or the transfer timed out.
         case transferFailed = 9
+        /// The session is unknown or has expired: what was proposed in it now was not carried out.
+        /// An earlier try of the same sequence may have been.
+        case sessionExpired = 20
+        /// A session of this id is open with another time to live.
+        case sessionTaken = 21
     }
 }
 

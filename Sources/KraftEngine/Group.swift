@@ -48,6 +48,9 @@ struct Group {
     var newReads = 0
     var transfer: WaitingTransfer?
 
+    /// Nil until the group's first session is opened.
+    var sessions: GroupSessions?
+
     /// When something of it is due; the engine looks at it then.
     var wakeAt: Instant = .never
     var isAwake = false
@@ -88,6 +91,8 @@ struct PendingProposal {
 
 /// A proposal that waits for a leader; no log holds it.
 struct ParkedProposal {
+    /// As in `StagingBuffer.Proposal`.
+    var kind: EntryKind
     var command: [UInt8]
     var route: UInt64
     var origin: Origin

@@ -37,6 +37,15 @@ enum EntryKind: UInt8 {
     case routedCommand = 2
     /// The group's new epoch: 8 bytes.
     case descriptor = 3
+    // 4 is the group's membership.
+    /// A `SessionChange`: see `SessionEntry`.
+    case session = 5
+    /// A command of a session: see `SessionEntry`.
+    case sessionCommand = 6
+
+    /// Whether it begins with a stamp of the group's clock.
+    @inline(__always)
+    var isOfSession: Bool { rawValue >= EntryKind.session.rawValue }
 }
 
 enum RecordKind: UInt8 {
@@ -237,13 +246,26 @@ enum EntryRun {
             guard bytes.count - offset >= LogFormat.entryHeaderSize else { return false }
             let payload = payloadCount(bytes, at: offset)
             let kind = bytes[offset + 4]
-            guard EntryKind(rawValue: kind) != nil else { return false }
-            if kind >= EntryKind.routedCommand.rawValue, payload < 8 { return false }
             offset += LogFormat.entryHeaderSize
             guard bytes.count - offset >= payload else { return false }
+            if kind >= EntryKind.routedCommand.rawValue {
+                let bytes = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + payload)])
+                guard isSound(EntryKind(rawValue: kind), bytes) else { return false }
+            }
             offset += payload
         }
         return offset == bytes.count
+    }
+
+    /// Whether an entry of this kind may hold these bytes.
+    static func isSound(_ kind: EntryKind?, _ payload: UnsafeRawBufferPointer) -> Bool {
+        switch kind {
+        case .noOp, .command: true
+        case .routedCommand, .descriptor: payload.count >= 8
+        case .session: SessionEntry.change(payload) != nil
+        case .sessionCommand: SessionEntry.command(payload) != nil
+        case nil: false
+        }
     }
 
     /// How many bytes the first `count` entries take.

@@ -12,15 +12,17 @@ enum NodeMessage {
         static let size = 1 + 24
     }
 
-    /// A client's command, on its way to the leader. The command follows.
+    /// A client's command, on its way to the leader. It follows, as an entry of its kind holds it.
     struct ForwardedProposal {
         var request: UInt64
         var group: GroupID
         var timeout: Nanoseconds
         /// 0: not chosen by a router.
         var route: UInt64
+        /// `command`, `session` or `sessionCommand`.
+        var kind: EntryKind
         var commandCount: UInt32
-        static let headerSize = 1 + 36
+        static let headerSize = 1 + 37
     }
 
     /// How a forwarded proposal ended. The reply's bytes follow.
@@ -176,12 +178,7 @@ enum WireMessage {
                 .init(
                     sequence: try reader.read(), echo: try reader.read(),
                     groupsLed: try reader.read(), groups: try reader.read()))
-        case .proposal:
-            let header = NodeMessage.ForwardedProposal(
-                request: try reader.read(), group: GroupID(try reader.read()),
-                timeout: Nanoseconds(try reader.read()), route: try reader.read(),
-                commandCount: try reader.read())
-            return .proposal(header, command: try reader.read(count: Int(header.commandCount)))
+        case .proposal: return try readProposal(from: &reader)
         case .outcome:
             let header = NodeMessage.ForwardedOutcome(
                 request: try reader.read(), code: try reader.read(),
@@ -200,6 +197,24 @@ enum WireMessage {
             return .transfer(
                 .init(group: GroupID(try reader.read()), target: NodeID(try reader.read())))
         }
+    }
+
+    private static func readProposal(
+        from reader: inout ByteReader
+    ) throws(ByteReader.Malformed) -> IncomingMessage {
+        let request = try reader.read(UInt64.self)
+        let group = GroupID(try reader.read())
+        let timeout = Nanoseconds(try reader.read())
+        let route = try reader.read(UInt64.self)
+        guard let kind = EntryKind(rawValue: try reader.read()),
+            kind == .command || (kind.isOfSession && route == 0)
+        else { throw ByteReader.Malformed() }
+        let header = NodeMessage.ForwardedProposal(
+            request: request, group: group, timeout: timeout, route: route, kind: kind,
+            commandCount: try reader.read())
+        let command = try reader.read(count: Int(header.commandCount))
+        guard EntryRun.isSound(kind, command) else { throw ByteReader.Malformed() }
+        return .proposal(header, command: command)
     }
 
     private static func number(

@@ -22,6 +22,8 @@ extension Completion.Refusal {
         case .staleRoute: .staleRoute
         case .groupNotFound: .notFound
         case .malformed: .badRequest
+        case .sessionExpired: .sessionExpired
+        case .sessionTaken: .conflict
         }
     }
 
@@ -35,6 +37,8 @@ extension Completion.Refusal {
         case .groupStopped: "the group is stopped on this node"
         case .malformed: "the state machine could not decode the command"
         case .nodeStopped: "the node serves nothing any more"
+        case .sessionExpired: "the session is unknown or has expired"
+        case .sessionTaken: "a session of this id is open with another time to live"
         case .transferFailed: "leadership could not be handed over in time"
         }
     }
