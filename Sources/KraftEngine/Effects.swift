@@ -57,6 +57,9 @@ public struct Completion {
         case refused(Refusal, leader: NodeID)
         /// May or may not take effect.
         case unknown
+        /// A session's command from so far back that nobody can tell whether it took effect. It does
+        /// so no more, and to ask again brings no other answer.
+        case forgotten
     }
 
     /// Why a request was refused.

@@ -250,6 +250,8 @@ extension Engine {
             complete(
                 request.proposal.origin,
                 .done(index: outcome.index, replyStart: start, replyCount: reply.count))
+        case NodeMessage.ForwardedOutcome.forgotten:
+            complete(request.proposal.origin, .forgotten)
         case NodeMessage.ForwardedOutcome.unknown: complete(request.proposal.origin, .unknown)
         default:
             let refusal = Completion.Refusal(rawValue: outcome.code) ?? .unavailable
@@ -469,6 +471,7 @@ extension Engine {
         var reply = 0..<0
         switch outcome {
         case .unknown: break
+        case .forgotten: code = NodeMessage.ForwardedOutcome.forgotten
         case .refused(let refusal, let hint):
             code = refusal.rawValue
             leader = hint

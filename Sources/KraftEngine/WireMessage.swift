@@ -28,13 +28,14 @@ enum NodeMessage {
     /// How a forwarded proposal ended. The reply's bytes follow.
     struct ForwardedOutcome {
         var request: UInt64
-        /// 0: done; 255: unknown; else a `Completion.Refusal`.
+        /// 0: done; 254: forgotten; 255: unknown; else a `Completion.Refusal`.
         var code: UInt8
         var leader: NodeID
         var index: LogIndex
         var replyCount: UInt32
         static let headerSize = 1 + 25
         static let done: UInt8 = 0
+        static let forgotten: UInt8 = 254
         static let unknown: UInt8 = 255
     }
 

@@ -9,6 +9,10 @@ extension KraftError {
         case .unknown:
             self.init(
                 .outcomeUnknown, "the command may or may not take effect", group: group)
+        case .forgotten:
+            self.init(
+                .outcomeUnknown,
+                "the sequence lies too far back to tell whether it took effect", group: group)
         }
     }
 }

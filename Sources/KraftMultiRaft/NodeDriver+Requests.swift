@@ -25,7 +25,26 @@ extension NodeDriver {
         case .proposeMany: proposeMany(submission, command, token)
         case .read: engine.read(slot, token: token, deadline: submission.deadline, now: now)
         case .localRead: break
+        case .proposeInSession: proposeInSession(submission, command, token)
+        case .changeSessions:
+            guard let call = call as? SessionCall else {
+                preconditionFailure("a change of sessions is a SessionCall")
+            }
+            engine.changeSessions(
+                slot, call.change, token: token, deadline: submission.deadline, now: now)
         }
+    }
+
+    private func proposeInSession(
+        _ submission: Submission, _ bytes: UnsafeRawBufferPointer, _ token: RequestToken
+    ) {
+        func load(_ offset: Int) -> UInt64 {
+            UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+        }
+        engine.propose(
+            submission.slot, UnsafeRawBufferPointer(rebasing: bytes[16...]),
+            session: SessionTag(session: SessionID(load(0)), sequence: load(8)),
+            route: submission.route, token: token, deadline: submission.deadline, now: now)
     }
 
     private func proposeMany(

@@ -10,8 +10,8 @@ extension Engine {
     /// As `propose`, within a session of the group: among all entries with this tag one takes
     /// effect, and each is answered as that one was, with its index.
     ///
-    /// Refused with `sessionExpired` when the session isn't open when it is applied. Unknown also
-    /// when the sequence lies too far back to tell, as `SessionTable` bounds it. A `staleRoute` isn't
+    /// Refused with `sessionExpired` when the session isn't open when it is applied. `forgotten` when
+    /// the sequence lies too far back to tell, as `SessionTable` bounds it. A `staleRoute` isn't
     /// remembered: the sequence may be used for the same command again.
     public mutating func propose(
         _ slot: GroupSlot, _ command: UnsafeRawBufferPointer, session tag: SessionTag,
@@ -106,7 +106,7 @@ extension Engine {
             note = repetition(sessions, command.tag, index, first, reply)
         case .forgotten:
             rare.sessionRepeatsForgotten += 1
-            note = .ended(index: index, .unknown)
+            note = .ended(index: index, .forgotten)
         case .expired:
             rare.sessionsRefused += 1
             note = .ended(index: index, .refused(.sessionExpired))
@@ -128,7 +128,7 @@ extension Engine {
         case .refused: return .ended(index: index, .refused(.malformed))
         case .dropped:
             rare.sessionRepeatsForgotten += 1
-            return .ended(index: index, .unknown)
+            return .ended(index: index, .forgotten)
         }
     }
 
@@ -188,7 +188,7 @@ extension Engine {
             complete(origin, .done(index: first, replyStart: start, replyCount: reply.count))
         case .refused(let refusal):
             refuse(origin, refusal, leader: groups[slot].raft.leader)
-        case .unknown: complete(origin, .unknown)
+        case .forgotten: complete(origin, .forgotten)
         }
     }
 

@@ -22,7 +22,7 @@ final class GroupSessions {
     enum Ending {
         case done(index: LogIndex, reply: [UInt8])
         case refused(Completion.Refusal)
-        case unknown
+        case forgotten
     }
 
     init(now: Instant) { anchorTime = now }

@@ -285,7 +285,7 @@ extension Simulation {
         case .refused(let reason, _):
             trace(node, 56, UInt64(reason.rawValue))
             end(place, .refused(reason))
-        case .unknown:
+        case .unknown, .forgotten:
             trace(node, 57, completion.token)
             end(place, .unknown)
         }
