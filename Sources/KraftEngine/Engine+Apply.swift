@@ -97,7 +97,11 @@ extension Engine {
         var (low, high) = (0, groups[slot].pending.count)
         while low < high {
             let middle = (low + high) / 2
-            if groups[slot].pending[middle].index < index { low = middle + 1 } else { high = middle }
+            if groups[slot].pending[middle].index < index {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         guard low < groups[slot].pending.count else { return nil }
         let pending = groups[slot].pending[low]

@@ -105,7 +105,8 @@ struct SessionTests {
         cluster.expectClean()
     }
 
-    @Test("What was unknown is settled by a retry, and takes effect once", arguments: UInt64(1)...10)
+    @Test(
+        "What was unknown is settled by a retry, and takes effect once", arguments: UInt64(1)...10)
     func unknown(seed: UInt64) {
         let cluster = makeCluster(seed: seed, nodes: 5)
         let old = cluster.elect()

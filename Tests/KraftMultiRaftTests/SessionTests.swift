@@ -207,7 +207,8 @@ struct SessionTests {
         let (pauses, error) = told([
             .outcomeUnknown, .unavailable, .outcomeUnknown, .overloaded, .unavailable,
         ])
-        #expect(pauses == [.milliseconds(10), .milliseconds(20), .milliseconds(40), .milliseconds(80)])
+        #expect(
+            pauses == [.milliseconds(10), .milliseconds(20), .milliseconds(40), .milliseconds(80)])
         #expect(error?.code == .outcomeUnknown)
     }
 
