@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import NIOHTTP1
 import Testing
 
@@ -12,11 +13,13 @@ extension TestCluster {
     }
 
     fileprivate func increment(
-        _ key: String, _ session: String, _ sequence: Int, to id: Int, query: String = ""
+        _ key: String, _ session: String, _ sequence: Int, to id: Int, query: String = "",
+        limit: TimeAmount = .seconds(20)
     ) async throws -> Answer {
         try await send(
             .POST, "/v1/kv/\(key)/increment\(query)", to: id,
-            headers: [("Kraft-Session", session), ("Kraft-Sequence", "\(sequence)")])
+            headers: [("Kraft-Session", session), ("Kraft-Sequence", "\(sequence)")],
+            limit: limit)
     }
 }
 
@@ -107,7 +110,8 @@ extension ProcessTests {
                                 _ = try await eventually("an answer to \(sequence)") {
                                     let id = cluster.running.randomElement() ?? 1
                                     let answer = try? await cluster.increment(
-                                        "n", session, sequence, to: id, query: "?timeout_ms=500")
+                                        "n", session, sequence, to: id, query: "?timeout_ms=500",
+                                        limit: .seconds(1))
                                     return answer?.status == 200 ? true : nil
                                 }
                                 try await Task.sleep(for: .milliseconds(10))
