@@ -19,7 +19,8 @@ extension Engine {
     public mutating func nextApply() -> ApplyWork? {
         while let slot = applyQueue.popFirst() {
             groups[slot].isApplyQueued = false
-            guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying, !isFenced
+            guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying,
+                !groups[slot].isWitness, !isFenced
             else { continue }
             if let work = prepareApply(slot) { return work }
         }
@@ -78,9 +79,10 @@ extension Engine {
         case .descriptor:
             let epoch = Epoch(UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)))
             groups[slot].epoch = max(groups[slot].epoch, epoch)
+        case .membership: membershipApplied(slot, bytes)
         case .session: changeSessions(slot, index, bytes)
         case .sessionCommand: takeSessionCommand(slot, index, bytes)
-        case .noOp, nil: break
+        case .noOp, .withheld, nil: break
         }
     }
 
@@ -211,7 +213,7 @@ extension Engine {
         }
         groups[slot].appliedIndex = last
         if !groups[slot].reads.isEmpty { answerReads(slot) }
-        if groups[slot].newReads > 0 { touch(slot) }
+        if groups[slot].newReads > 0 || groups[slot].isLeaving { touch(slot) }
         queueApply(slot)
     }
 }

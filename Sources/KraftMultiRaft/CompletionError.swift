@@ -25,7 +25,8 @@ extension Completion.Refusal {
         case .tooLarge: .tooLarge
         case .staleRoute: .staleRoute
         case .groupNotFound: .notFound
-        case .malformed: .badRequest
+        case .malformed, .badChange: .badRequest
+        case .conflict: .conflict
         case .sessionExpired: .sessionExpired
         case .sessionTaken: .conflict
         }
@@ -43,6 +44,9 @@ extension Completion.Refusal {
         case .nodeStopped: "the node serves nothing any more"
         case .sessionExpired: "the session is unknown or has expired"
         case .sessionTaken: "a session of this id is open with another time to live"
+        case .conflict: "another change of members is under way"
+        case .badChange:
+            "the change doesn't fit the group's members, or names a node that isn't in the cluster"
         case .transferFailed: "leadership could not be handed over in time"
         }
     }

@@ -30,7 +30,7 @@ final class GroupSessions {
     /// What the group's clock shows now, in milliseconds, as far as this node knows.
     func stamp(_ now: Instant) -> UInt64 {
         let clock = anchorClock + (now - anchorTime).rawValue / 1_000_000
-        return min(clock, WireMessage.numberLimit - 1)
+        return min(clock, ByteReader.numberLimit - 1)
     }
 
     /// An entry with this stamp is being applied. Returns how many sessions have expired.

@@ -56,6 +56,11 @@ enum SessionEntry {
 
     // MARK: Reading
 
+    /// Whether an entry of one of the two kinds may hold these bytes.
+    static func isSound(_ kind: EntryKind, _ payload: UnsafeRawBufferPointer) -> Bool {
+        kind == .session ? change(payload) != nil : command(payload) != nil
+    }
+
     /// Nil for what `write` could not have written.
     static func command(_ payload: UnsafeRawBufferPointer) -> Command? {
         guard payload.count >= commandHeaderSize else { return nil }
@@ -66,7 +71,7 @@ enum SessionEntry {
             stamp: load(0),
             tag: SessionTag(session: SessionID(load(8)), sequence: load(16)), route: load(24),
             bytes: UnsafeRawBufferPointer(rebasing: payload[commandHeaderSize...]))
-        guard command.stamp < WireMessage.numberLimit, command.tag.isValid else { return nil }
+        guard command.stamp < ByteReader.numberLimit, command.tag.isValid else { return nil }
         return command
     }
 
@@ -74,7 +79,7 @@ enum SessionEntry {
     static func change(_ payload: UnsafeRawBufferPointer) -> SessionChange? {
         var reader = ByteReader(payload)
         do throws(ByteReader.Malformed) {
-            guard try reader.read(UInt64.self) < WireMessage.numberLimit else { return nil }
+            guard try reader.read(UInt64.self) < ByteReader.numberLimit else { return nil }
             let change: SessionChange
             switch try reader.read(UInt8.self) {
             case open:

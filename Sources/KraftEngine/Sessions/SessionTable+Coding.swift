@@ -28,8 +28,7 @@ extension SessionTable {
     }
 
     init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        clock = try reader.read()
-        guard clock < WireMessage.numberLimit else { throw ByteReader.Malformed() }
+        clock = try reader.readNumber()
         let endedCount = try reader.read(UInt32.self)
         guard endedCount <= SessionTable.endedLimit else { throw ByteReader.Malformed() }
         for _ in 0..<endedCount { ended.append(SessionID(try reader.read())) }
@@ -61,15 +60,14 @@ extension SessionTable.Session {
     }
 
     fileprivate init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        openedAt = LogIndex(try reader.read())
-        ttl = try reader.read()
-        lastUse = try reader.read()
-        floor = try reader.read()
-        replyBytes = try reader.read()
-        let limit = WireMessage.numberLimit
-        guard (1...SessionChange.ttlLimitMilliseconds).contains(ttl), openedAt.rawValue < limit,
-            lastUse < limit, floor < limit, replyBytes < limit
-        else { throw ByteReader.Malformed() }
+        openedAt = LogIndex(try reader.readNumber())
+        ttl = try reader.readNumber()
+        lastUse = try reader.readNumber()
+        floor = try reader.readNumber()
+        replyBytes = try reader.readNumber()
+        guard (1...SessionChange.ttlLimitMilliseconds).contains(ttl) else {
+            throw ByteReader.Malformed()
+        }
         let count = try reader.read(UInt16.self)
         guard count <= SessionTable.windowLimit else { throw ByteReader.Malformed() }
         oldestKept = replyBytes
@@ -116,12 +114,9 @@ extension SessionTable.Record {
     }
 
     fileprivate init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        sequence = try reader.read()
-        index = LogIndex(try reader.read())
-        replyStart = try reader.read()
-        guard sequence < WireMessage.numberLimit, index.rawValue < WireMessage.numberLimit else {
-            throw ByteReader.Malformed()
-        }
+        sequence = try reader.readNumber()
+        index = LogIndex(try reader.readNumber())
+        replyStart = try reader.readNumber()
         switch try reader.read(UInt8.self) {
         case SessionTable.keptByte:
             reply = .kept(Array(try reader.readBlob(limit: Int(SessionTable.replyLimitBytes))))

@@ -29,7 +29,7 @@ public struct SessionTag: Hashable, Sendable {
 
     /// Whether neither part is one that can't be.
     public var isValid: Bool {
-        session.rawValue != 0 && (1..<WireMessage.numberLimit).contains(sequence)
+        session.rawValue != 0 && (1..<ByteReader.numberLimit).contains(sequence)
     }
 }
 
