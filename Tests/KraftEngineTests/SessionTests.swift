@@ -24,7 +24,7 @@ extension Cluster {
     ) -> RequestOutcome<[UInt8]> {
         let request = changeSessions(on: node, group: "g", change)
         _ = run(atMost: .seconds(20)) { isEnded(request) }
-        return changeOutcome(of: request)
+        return sessionOutcome(of: request)
     }
 
     @discardableResult
@@ -81,7 +81,7 @@ struct SessionTests {
         _ = cluster.run(atMost: .seconds(5)) { cluster.pendingRequests == 0 }
         let outcomes = requests.map { cluster.outcome(of: $0) }
         #expect(outcomes.allSatisfy { $0.value == 1 && $0.index == outcomes[0].index })
-        #expect(cluster.changeOutcome(of: closed).isDone)
+        #expect(cluster.sessionOutcome(of: closed).isDone)
         #expect(cluster.outcome(of: late).refusal == .sessionExpired)
         #expect(cluster.outcome(of: plain).value == 2)
         cluster.expectInStep()
@@ -284,6 +284,50 @@ struct SessionTests {
         #expect(cluster.open(0, on: leader).refusal == .malformed)
         #expect(cluster.write(1, 7, 1, on: leader).refusal == .sessionExpired)
         #expect(cluster.write(1, 9, 0, on: leader).refusal == .malformed)
+        cluster.expectClean()
+    }
+
+    @Test("A member that comes later knows what was carried out before", arguments: 1...3)
+    func newMember(seed: UInt64) {
+        let cluster = makeCluster(seed: seed, nodes: 4) { $0.firstVoters = 3 }
+        cluster.elect()
+        cluster.open(9, on: 1)
+        let first = cluster.write(1, 9, 1, on: 1)
+        let gone = cluster.leader(of: "g") ?? 1
+        let change = MembershipChange(add: [.init(4, .voter)], remove: [gone])
+        let request = cluster.changeMembers(of: "g", change, on: gone)
+        let isChanged = cluster.run(atMost: .seconds(20)) {
+            cluster.isEnded(request) && cluster.status(of: "g", on: 4)?.leader.isNone == false
+                && cluster.sessionCount(of: "g", on: 4) == 1
+        }
+        #expect(isChanged)
+        cluster.run(for: .seconds(1))
+        let again = cluster.write(1, 9, 1, on: 4)
+        #expect(again.index == first.index && again.value == first.value)
+        #expect(cluster.write(2, 9, 2, on: 4).value == 2)
+        cluster.run(for: .seconds(1))
+        #expect(cluster.ids(on: 4) == [1, 2])
+        cluster.expectClean()
+    }
+
+    @Test("With a witness, the other voter answers what the lost leader carried out")
+    func witness() {
+        let cluster = makeCluster(nodes: 3) { $0.firstVoters = 2 }
+        let old = cluster.elect()
+        let change = MembershipChange(add: [.init(3, .witness)], remove: [])
+        let request = cluster.changeMembers(of: "g", change, on: old)
+        _ = cluster.run(atMost: .seconds(10)) { cluster.isEnded(request) }
+        cluster.run(for: .seconds(2))
+        cluster.open(9, on: old)
+        let first = cluster.write(1, 9, 1, on: old)
+        #expect(first.isDone)
+        cluster.run(for: .seconds(1))
+        #expect(cluster.sessionCount(of: "g", on: 3) == 0)
+        cluster.crash(old)
+        let new = cluster.elect(except: old)
+        #expect(cluster.write(1, 9, 1, on: new).index == first.index)
+        #expect(cluster.write(1, 9, 1, on: 3).index == first.index, "the witness forwards")
+        #expect(cluster.ids(on: new) == [1])
         cluster.expectClean()
     }
 

@@ -41,7 +41,7 @@ struct Request<Machine: StateMachine> {
     var isInSession = false
     var reply: RequestOutcome<Machine.Reply> = .pending
     /// Of `session`.
-    var change: RequestOutcome<[UInt8]> = .pending
+    var sessions: RequestOutcome<[UInt8]> = .pending
     var answer: RequestOutcome<Machine.Answer> = .pending
     /// Done, refused or unknown, for any kind.
     var isEnded = false
@@ -101,7 +101,7 @@ extension Simulation {
         return RequestID(place: place)
     }
 
-    /// Opens, touches or closes sessions of a group; see `changeOutcome(of:)`.
+    /// Opens, touches or closes sessions of a group; see `sessionOutcome(of:)`.
     @discardableResult
     public func changeSessions(
         on node: NodeID, group: String, _ change: SessionChange,
@@ -227,8 +227,8 @@ extension Simulation {
     }
 
     /// How a change of sessions stands, with its reply.
-    public func changeOutcome(of request: RequestID) -> RequestOutcome<[UInt8]> {
-        requests[request.place].change
+    public func sessionOutcome(of request: RequestID) -> RequestOutcome<[UInt8]> {
+        requests[request.place].sessions
     }
 
     /// How a read stands.
@@ -342,7 +342,7 @@ extension Simulation {
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .session:
-            requests[place].change = .done(index: index, Array(bytes))
+            requests[place].sessions = .done(index: index, Array(bytes))
         case .read:
             report((.interface, "a read ended with a reply"))
         case .propose:
@@ -375,7 +375,7 @@ extension Simulation {
         if case .refused(let reason) = outcome {
             requests[place].reply = .refused(reason)
             requests[place].answer = .refused(reason)
-            requests[place].change = .refused(reason)
+            requests[place].sessions = .refused(reason)
             switch (kind, reason) {
             case (.read, _): pastCoverage.count(.readsRefused)
             case (.propose, .overloaded): pastCoverage.count(.overloaded)
@@ -393,7 +393,7 @@ extension Simulation {
         } else {
             requests[place].reply = .unknown
             requests[place].answer = .unknown
-            requests[place].change = .unknown
+            requests[place].sessions = .unknown
             if kind == .propose { pastCoverage.count(.unknown) }
         }
         then.0?(requests[place].reply)
