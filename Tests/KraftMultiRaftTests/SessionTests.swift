@@ -127,10 +127,10 @@ struct SessionTests {
     {
         try await TestCluster.with(nodes: 1) { cluster in
             let groups = try await makeGroups(cluster)
-            let session = try await groups[0].openSession(ttl: .seconds(1))
+            let session = try await groups[0].openSession(ttl: .seconds(2))
             let loose = SessionID.random()
             try await groups[0].openSession(loose, ttl: .seconds(1))
-            try await Task.sleep(for: .milliseconds(2_500))
+            try await Task.sleep(for: .milliseconds(4_500))
             #expect(try await groups[0].propose(1, session: session) == 1)
             let error = await #expect(throws: KraftError.self) {
                 try await groups[0].proposeIndexed(1, session: loose, sequence: 1)

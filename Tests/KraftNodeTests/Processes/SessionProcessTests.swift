@@ -158,12 +158,12 @@ extension ProcessTests {
         @Test("a session that is used in one group lives on in all")
         func keptAlive() async throws {
             try await TestCluster.with { cluster in
-                let session = try await cluster.openSession(on: 1, query: "?ttl_ms=1000")
+                let session = try await cluster.openSession(on: 1, query: "?ttl_ms=2000")
                 // Through another node than the one that opened it.
                 for sequence in 1...20 {
                     #expect(
                         try await cluster.increment("n", session, sequence, to: 2).status == 200)
-                    try await Task.sleep(for: .milliseconds(200))
+                    try await Task.sleep(for: .milliseconds(250))
                 }
                 for number in 0..<8 {
                     let answer = try await cluster.increment(
