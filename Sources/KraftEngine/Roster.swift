@@ -92,7 +92,9 @@ struct PeerIdentity: Hashable, BinaryCodable {
 
     /// Whether a node that has had these lives on this folder can be the one that is remembered
     /// so: a copy of its folder knows nothing of the lives after it was made, or had others.
-    func isOurs(store: UInt64, lives: [UInt64: UInt64]) -> Bool {
+    func isOurs(
+        store: UInt64, lives: [UInt64: UInt64]  // ordered: looked up only
+    ) -> Bool {
         self.store != store || self.lives == 0 || lives[self.lives] == boot
     }
 
