@@ -207,7 +207,7 @@ extension Engine {
         var leader = NodeID.none
         switch outcome {
         case .done: break
-        case .unknown: code = NodeMessage.ForwardedOutcome.unknown
+        case .unknown, .forgotten: code = NodeMessage.ForwardedOutcome.unknown
         case .refused(let refusal, let hint): (code, leader) = (refusal.rawValue, hint)
         }
         var out = FieldWriter(reserve(NodeMessage.ChangeReply.size, to: place), .changeReply)

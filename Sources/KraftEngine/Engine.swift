@@ -72,6 +72,10 @@ public struct Engine: ~Copyable {
     // Applying.
     var applyQueue = Deque<Int>()
     let applyScratch = ApplyScratch(capacity: Engine.applyLimit)
+    /// When the turn was ended last.
+    var turnTime = Instant.zero
+    /// Where session entries are put together.
+    var sessionScratch = ByteWriter()
 
     var waitingRequests = 0
     /// How many groups this node leads.
@@ -163,6 +167,7 @@ public struct Engine: ~Copyable {
     /// Ends a turn: batches what was collected, and starts the next log write if none is under way.
     public mutating func endTurn(now: Instant) {
         guard !isFenced else { return }
+        turnTime = now
         var place = 0
         while place < touched.count {
             finishTurn(of: touched[place], now: now)
@@ -343,6 +348,10 @@ package struct RareBranches: Sendable {
     package var boundedReads: UInt64 = 0
     package var identitiesRefused: UInt64 = 0
     package var diskStalls: UInt64 = 0
+    package var sessionRepeats: UInt64 = 0
+    package var sessionRepeatsForgotten: UInt64 = 0
+    package var sessionsExpired: UInt64 = 0
+    package var sessionsRefused: UInt64 = 0
 }
 
 extension EngineConfiguration {
