@@ -57,7 +57,8 @@ enum NodeMessage {
         static let size = 1 + 24
     }
 
-    /// No such replica here: to a leader that thinks there is.
+    /// No such replica here: to a leader that thinks there is. As an inquiry: this replica can't
+    /// find its leader.
     struct UnknownReplica {
         var group: GroupID
         var replica: ReplicaID
@@ -101,6 +102,7 @@ enum IncomingMessage {
     case unknownReplica(NodeMessage.UnknownReplica)
     case invitation(NodeMessage.Invitation)
     case roster([RosterEntry])
+    case inquiry(NodeMessage.UnknownReplica)
     case change(NodeMessage.ForwardedChange)
     case changeReply(NodeMessage.ChangeReply)
     case beat(NodeMessage.Beat)
@@ -130,7 +132,7 @@ enum MessageTag: UInt8 {
     case appendReply, heartbeat, heartbeatReply, vote, voteReply, timeoutNow, resigned, removed
     case beat = 16
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
-    case unknownReplica, invitation, roster, change, changeReply
+    case unknownReplica, invitation, roster, change, changeReply, inquiry
 
     static let replicaIDs: UInt8 = 0x80
 }
@@ -220,7 +222,7 @@ enum WireMessage {
                     (m.isPreVote ? 1 : 0) | (m.isTransfer ? 2 : 0) | (m.isForced ? 4 : 0)))
         case .voteReply(let m):
             out.put(UInt8((m.isPreVote ? 1 : 0) | (m.isGranted ? 2 : 0)))
-        case .removed(let m): out.put(m.configuration)
+        case .removed(let m): out.put(m.committed)
         case .timeoutNow, .resigned: break
         }
     }
@@ -261,6 +263,11 @@ enum WireMessage {
         case .invitation:
             return .invitation(
                 .init(group: GroupID(try reader.read()), record: try GroupRecord(from: &reader)))
+        case .inquiry:
+            return .inquiry(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
         case .roster: return .roster(try RosterEntry.readAll(from: &reader))
         case .change:
             return .change(
@@ -380,7 +387,7 @@ enum WireMessage {
                 .init(term: term, isPreVote: flags & 1 != 0, isGranted: flags & 2 != 0))
         case .timeoutNow: message = .timeoutNow(.init(term: term))
         case .removed:
-            message = .removed(.init(term: term, configuration: try reader.readPosition()))
+            message = .removed(.init(term: term, committed: try reader.readPosition()))
         default: message = .resigned(.init(term: term))
         }
         return .raft(envelope, message, entries: entries)
