@@ -6,7 +6,7 @@ import RaftCore
 typealias Finding = (invariant: Violation.Invariant, message: String)
 
 /// A group on one node, as the oracles look at it after each turn.
-struct GroupLook {
+struct GroupLook: Equatable {
     var id: GroupID
     var role: GroupStatus.Role
     var term: Term
@@ -33,15 +33,41 @@ struct Oracles {
         durability = DurabilityOracle(nodes: nodes)
     }
 
-    mutating func track(of id: GroupID) -> Int {
+    /// The number of a group's life. `voters` are places of nodes; they count the first time.
+    mutating func track(of id: GroupID, voters: [Int]) -> Int {
         if let track = ids.firstIndex(of: id) { return track }
         ids.append(id)
         leaders.addTrack()
         logs.addTrack()
         applies.addTrack()
-        durability.addTrack()
+        durability.addTrack(voters: voters)
         requests.addTrack()
         return ids.count - 1
+    }
+
+    // MARK: Disks
+
+    /// A record became durable on a node's disk.
+    ///
+    /// - `isAgain`: the disk is read once more, after a crash.
+    mutating func see(_ record: LogFollower.Record, node: Int, isAgain: Bool) -> Finding? {
+        switch record {
+        case .groupCreated(let id):
+            durability.create(track(of: id, voters: Array(0..<nodes)), node: node)
+            return nil
+        case .groupRemoved(let id):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            durability.remove(track, node: node)
+            return nil
+        case .hardState(let id, let term, let vote):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            return durability.set(track, node: node, HardState(term: term, vote: vote))
+        case .entries(let id, let first, let term, let hashes):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            return durability.append(
+                track, node: node, first: first, term: term, hashes: hashes
+            ) { [logs] in isAgain ? nil : logs.committedTerm(track, $0) }
+        }
     }
 
     /// Some client was told that its write took effect.

@@ -5,15 +5,22 @@ import KraftEngine
 public struct Coverage: Sendable {
     public enum Counter: Int, CaseIterable, Sendable {
         // Faults.
-        case powerCuts, kills, restarts, bootCrashes, pauses, partitions, oneWayCuts, heals
-        case connectionResets, connectionsRefused, bytesLostInFlight, latencySpikes
-        case diskStalls, logWriteFailures, writesLostAtPowerCut, writesTornAtPowerCut
+        case powerCuts, kills, endsInWrite, crashesBetweenDiskSteps, restarts, bootCrashes
+        case pauses, resumes, partitions, oneWayCuts, heals
+        case connectionResets, halfOpenConnections, resetsAtSomeByte, connectionsRefused
+        case bytesLostInFlight, latencySpikes, slowLinks, growingDelays, slowReaders
+        case bytesVeryLate, bytesForNobody, redialsOverOldBytes, bitsFlippedInFlight
+        case strangers, strangersAnswered, strangersClosed, badFramesFound
+        case slowDisks, diskStalls, diskHangs, logWriteFailures, syncFailures
+        case failedSyncsKeptReadable, staleCachesLost, preparationFailures, logReadFailures
+        case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
-        case skewedClocks, groupStops, groupStarts, transfersAsked
+        case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
+        case groupRemovals, groupsCreatedAnew
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
-        case connectionsReplaced, connectionsRefusedByNode, readBacks
+        case connectionsReplaced, connectionsRefusedByNode, readBacks, contradictions
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.

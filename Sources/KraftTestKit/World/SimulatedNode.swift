@@ -15,16 +15,21 @@ enum NodeEvent {
     case connected(connection: Int)
     case sent(connection: Int, side: Int, byteCount: Int)
     case closed(connection: Int, side: Int)
+    case stranger(StrangerStep, ConnectionID)
     case logWritten(LogWrite.ID)
     case logWriteFailed(LogWrite.ID)
     case segmentPrepared(UInt64)
+    case segmentFailed(UInt64)
     case logRead(LogRead)
+    case logReadFailed(LogRead)
     case endTurn
 }
 
 /// One replica of one group: the user's machine, and what the driver knows of it.
 final class Replica<Machine: StateMachine> {
     let group: Int
+    /// The oracles' number of this life of the group.
+    let track: Int
     var slot: GroupSlot
     var machine: Machine
     /// Its creation is durable, so it may be used.
@@ -36,8 +41,9 @@ final class Replica<Machine: StateMachine> {
     /// The last command that this life applied.
     var appliedIndex = LogIndex.zero
 
-    init(group: Int, slot: GroupSlot, machine: Machine) {
+    init(group: Int, track: Int, slot: GroupSlot, machine: Machine) {
         self.group = group
+        self.track = track
         self.slot = slot
         self.machine = machine
     }
@@ -57,10 +63,11 @@ final class SimulatedNode<Machine: StateMachine> {
     var clock = SimulatedClock(offset: 0, skewPercent: 0)
     var replicas: [Replica<Machine>] = []
     /// Places of `replicas` by slot; -1 for none.
-    var replicaBySlot: [Int] = []
+    private var replicaBySlot: [Int] = []
+    /// Places of `replicas` by group; -1 for none.
+    private var replicaByGroup: [Int] = []
     /// Groups that were removed from this node for good.
     var removedGroups: [Int] = []
-    /// Groups that an operator stopped; a start of the node starts them again.
     var turnIsOpen = false
     var turnEvents = 0
     var pausedUntil: UInt64?
@@ -71,17 +78,29 @@ final class SimulatedNode<Machine: StateMachine> {
     var nextInboundID: UInt64 = 1
     /// The engine's outbound and the driver's inbound connections: places in the network.
     var connections: [(id: ConnectionID, connection: Int, side: Int)] = []
+    /// Inbound connections of somebody who isn't a node.
+    var strangers: [ConnectionID] = []
     /// Closed in this turn: the engine may have ordered something for them before it knew.
     var closedInTurn: [ConnectionID] = []
     var pendingWrite: PendingWrite?
     var preparations: [SegmentPreparation] = []
     var spareEffects = Effects()
+    /// Places of requests that may not have ended.
+    var openRequests: [Int] = []
     var isFenced = false
     var isHandingOver = false
     /// How the node is to end in the middle of its next log write.
     var endInWrite: CrashKind?
+    /// The node loses power before so many more steps of its disk.
+    var diskStepsUntilCrash: Int?
+    /// What the next order of each kind ends with.
+    var nextWriteFailure: WriteFailure?
+    var nextPreparationFails = false
+    var nextReadFails = false
     /// Syncs take long until then.
     var slowUntil: UInt64 = 0
+    /// Nothing that is ordered of the disk ends before then.
+    var hangsUntil: UInt64 = 0
 
     struct PendingWrite {
         var write: LogWrite
@@ -107,13 +126,24 @@ final class SimulatedNode<Machine: StateMachine> {
     }
 
     func replica(of group: Int) -> Replica<Machine>? {
-        replicas.last { $0.group == group && !$0.isRemoved }
+        guard replicaByGroup.indices.contains(group) else { return nil }
+        let place = replicaByGroup[group]
+        return place < 0 ? nil : replicas[place]
     }
 
     func add(_ replica: Replica<Machine>) {
-        replicas.append(replica)
         while replicaBySlot.count <= replica.slot.rawValue { replicaBySlot.append(-1) }
-        replicaBySlot[replica.slot.rawValue] = replicas.count - 1
+        while replicaByGroup.count <= replica.group { replicaByGroup.append(-1) }
+        replicaBySlot[replica.slot.rawValue] = replicas.count
+        replicaByGroup[replica.group] = replicas.count
+        replicas.append(replica)
+    }
+
+    /// The engine has given the slot back.
+    func forget(_ replica: Replica<Machine>) {
+        replica.isRemoved = true
+        replicaBySlot[replica.slot.rawValue] = -1
+        replicaByGroup[replica.group] = -1
     }
 
     /// The process is gone; the computer and its disk stay.
@@ -121,14 +151,18 @@ final class SimulatedNode<Machine: StateMachine> {
         box = nil
         replicas.removeAll()
         replicaBySlot.removeAll()
+        replicaByGroup.removeAll()
         turnIsOpen = false
+        turnEvents = 0
         pausedUntil = nil
         inbox.removeAll()
         tickTime = nil
         connections.removeAll()
+        strangers.removeAll()
         closedInTurn.removeAll()
         pendingWrite = nil
         preparations.removeAll()
+        openRequests.removeAll()
         isFenced = false
         isHandingOver = false
         endInWrite = nil

@@ -40,11 +40,11 @@ extension Simulation {
         nodes[position(of: node)].replica(of: position(of: group))?.machine
     }
 
-    /// Whether all nodes run and hold the same state of a group, with nothing left to apply.
+    /// Whether all voters run and hold the same state of a group, with nothing left to apply.
     public func isInStep(_ group: String) -> Bool {
         let place = position(of: group)
         var first: (index: LogIndex, digest: UInt64)?
-        for node in nodes {
+        for node in nodes where wishes[place].voters.contains(node.id) {
             guard let look = look(place, node), look.applied == look.commit,
                 look.last == look.commit, let machine = node.replica(of: place)?.machine
             else { return false }
@@ -55,16 +55,29 @@ extension Simulation {
         return true
     }
 
-    /// Whether every group is open on every node.
+    /// Whether all nodes run, and every group that is wanted is open on each of its voters.
     public var isOpen: Bool {
         nodes.allSatisfy { node in
-            node.isUp
-                && groupNames.indices.allSatisfy { group in
-                    node.removedGroups.contains(group)
-                        || node.replica(of: group)?.isOpen == true
-                }
+            node.isUp && wishes.indices.allSatisfy { isDone(wishes[$0], $0, on: node) }
         }
     }
+
+    /// Whether a node has done what the operators want of a group.
+    private func isDone(_ wish: GroupWish, _ group: Int, on node: SimulatedNode<Machine>) -> Bool {
+        guard wish.voters.contains(node.id), !node.removedGroups.contains(group) else {
+            return true
+        }
+        guard wish.isWanted else { return node.replica(of: group) == nil }
+        return node.replica(of: group)?.isOpen == true
+    }
+
+    /// The oracles' number of the life of a group that a node holds.
+    func track(of group: Int, on node: NodeID) -> Int? {
+        nodes[position(of: node)].replica(of: group)?.track
+    }
+
+    /// The nodes that should hold a group.
+    public func voters(of group: String) -> [NodeID] { wishes[position(of: group)].voters }
 
     /// Requests that should have ended by their deadline (and a second of grace), but have not.
     public var overdueRequests: Int {

@@ -25,7 +25,12 @@ public enum RequestOutcome<Value> {
 
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
-    enum Kind { case open, propose, read, transfer, remove }
+    enum Kind {
+        case open, propose, read, transfer, remove
+        /// A life of a group goes, so that the next may come.
+        case replace
+    }
+
 
     var kind: Kind
     var node: Int
@@ -64,14 +69,14 @@ extension Simulation {
         let token = begin(.propose, on: node, group: group, timeout: timeout)
         let place = Int(token) - 1
         requests[place].command = hash
-        note("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
+        detail("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
         requests[place].repliedThen = then
         pastCoverage.count(.proposals)
         guard let (box, replica) = usable(node, group: group) else {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(track(box, replica))
+        requests[place].ticket = oracles.requests.begin(replica.track)
         if options.checks.commandsAreUnique {
             oracles.requests.remember(command: hash, request: place)
         }
@@ -97,14 +102,14 @@ extension Simulation {
         let token = begin(.read, on: node, group: group, timeout: timeout)
         let place = Int(token) - 1
         requests[place].query = query
-        note("request \(token): read on node \(node.id), \(groupNames[group])")
+        detail("request \(token): read on node \(node.id), \(groupNames[group])")
         requests[place].answeredThen = then
         pastCoverage.count(.reads)
         guard let (box, replica) = usable(node, group: group) else {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(track(box, replica))
+        requests[place].ticket = oracles.requests.begin(replica.track)
         trace(node, 51, token)
         let now = instant(node)
         box.engine.read(replica.slot, token: token, deadline: now + timeout, now: now)
@@ -151,8 +156,8 @@ extension Simulation {
             end(place.place, .refused(.nodeStopped))
             return place
         }
-        replica.isRemoved = true
-        removedIDs.append((group, oracles.ids[track(box, replica)]))
+        node.forget(replica)
+        oracles.durability.remove(replica.track)
         trace(node, 53, UInt64(group))
         box.engine.removeGroup(replica.slot, token: token, now: instant(node))
         touch(node)
@@ -190,6 +195,8 @@ extension Simulation {
         if let timeout { request.due = time + timeout.rawValue }
         requests.append(request)
         pendingRequests += 1
+        if node.openRequests.count >= 256 { node.openRequests.removeAll { requests[$0].isEnded } }
+        node.openRequests.append(requests.count - 1)
         return RequestToken(requests.count)
     }
 
@@ -221,7 +228,7 @@ extension Simulation {
         pastCoverage.count(.readsAnswered)
         close(place)
         requests[place].answer = .done(index: applied, replica.machine.answer(query))
-        note("request \(place + 1): answered at \(applied)")
+        detail("request \(place + 1): answered at \(applied)")
         requests[place].answeredThen?(requests[place].answer)
         requests[place].answeredThen = nil
     }
@@ -271,8 +278,11 @@ extension Simulation {
         case .open:
             guard let replica = node.replica(of: request.group) else { return }
             replica.isOpen = true
+            // The operators may have changed their minds meanwhile.
+            reconcile(request.group, on: node)
         case .remove:
             node.removedGroups.append(request.group)
+        case .replace: reconcile(request.group, on: node)
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .read:
@@ -291,7 +301,7 @@ extension Simulation {
                 return
             }
             requests[place].reply = .done(index: index, decoded)
-            note("request \(place + 1): done at \(index)")
+            detail("request \(place + 1): done at \(index)")
             requests[place].repliedThen?(requests[place].reply)
             requests[place].repliedThen = nil
         }
@@ -300,7 +310,7 @@ extension Simulation {
     func end(_ place: Int, _ outcome: RequestOutcome<Void>) {
         let kind = requests[place].kind
         close(place)
-        note("request \(place + 1): \(outcome)")
+        detail("request \(place + 1): \(outcome)")
         let then = (requests[place].repliedThen, requests[place].answeredThen)
         requests[place].repliedThen = nil
         requests[place].answeredThen = nil
@@ -335,8 +345,6 @@ extension Simulation {
     }
 
     func openRequests(of node: SimulatedNode<Machine>) -> [Int] {
-        requests.indices.filter {
-            requests[$0].node == node.position && !requests[$0].isEnded
-        }
+        node.openRequests.filter { !requests[$0].isEnded }
     }
 }
