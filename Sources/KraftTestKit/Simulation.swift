@@ -21,7 +21,7 @@ public final class Simulation<Machine: StateMachine> {
     public var options: SimulationOptions
     public let groupNames: [GroupName]
     /// What broke so far. The first one stops the simulation.
-    public internal(set) var violations: [Violation] = []
+    @exclusivity(unchecked) public internal(set) var violations: [Violation] = []
     public var coverage: Coverage {
         var total = pastCoverage
         for node in nodes {
@@ -31,18 +31,20 @@ public final class Simulation<Machine: StateMachine> {
         return total
     }
     /// Called for each thing worth a line in a log; for debugging a seed.
-    public var log: ((String) -> Void)?
+    @exclusivity(unchecked) public var log: ((String) -> Void)?
     /// Each request and message is worth a line too.
     public var isLogVerbose = false
 
     let makeMachine: (GroupName) -> Machine
-    var time: UInt64 = 0
-    private var eventsNow = 0
+    // A quarter of all time went into checks that these, which each event touches for an instant,
+    // aren't touched twice at once.
+    @exclusivity(unchecked) var time: UInt64 = 0
+    @exclusivity(unchecked) private var eventsNow = 0
     /// Without what the running engines and the disks count themselves.
-    var pastCoverage = Coverage()
+    @exclusivity(unchecked) var pastCoverage = Coverage()
     var queue = EventQueue<Scheduled>()
-    var trace = TraceHash()
-    var nodes: [SimulatedNode<Machine>] = []
+    @exclusivity(unchecked) var trace = TraceHash()
+    @exclusivity(unchecked) var nodes: [SimulatedNode<Machine>] = []
     var connections: [SimulatedConnection] = []
     var links: [SimulatedLink]
     var requests: [Request<Machine>] = []
@@ -147,6 +149,19 @@ public final class Simulation<Machine: StateMachine> {
             runNext()
         }
         return true
+    }
+
+    /// As `run(atMost:until:)` for a condition that takes a while to find out: looks once in so much
+    /// simulated time.
+    public func run(
+        atMost span: Nanoseconds, lookingEvery pause: Nanoseconds, until condition: () -> Bool
+    ) -> Bool {
+        let end = time + span.rawValue
+        while !condition() {
+            guard violations.isEmpty, time < end else { return false }
+            run(until: Nanoseconds(min(end, time + pause.rawValue)))
+        }
+        return violations.isEmpty
     }
 
     /// Calls `body` after this much simulated time.

@@ -20,6 +20,23 @@ enum Worker {
         }
     }
 
+    /// Runs seeds up to the first that fails, and says what it breaks. Returns the exit code.
+    static func runQuickly(from first: UInt64, end: UInt64) -> Int32 {
+        var summary = SwarmSummary()
+        for seed in first..<end {
+            TrapReporter.begin(seed)
+            let report = SwarmRun.run(seed: seed)
+            summary.add(report)
+            guard !report.isClean else { continue }
+            say("seed \(seed): \(report.plan)")
+            for violation in report.violations { say("VIOLATION \(violation)") }
+            say("reproduce: \(report.reproduction)")
+            return 1
+        }
+        say("\(summary.seeds) seeds, all clean")
+        return 0
+    }
+
     /// Says what a plan breaks: `broken INVARIANT|time|message`, or `sound`.
     static func judge(_ plan: Plan) {
         let report = SwarmRun(plan).run()

@@ -7,6 +7,7 @@ let usage = """
     usage:
       kraft-sim SEED [cut…]        one seed (or a plan cut from it): what happens, then the verdict
       kraft-sim FROM COUNT         so many seeds on all cores; a failing one is minimised
+      kraft-sim --quick FROM COUNT the same in this process, up to the first that fails
       kraft-sim --minutes M [FROM] new seeds for so long
       kraft-sim --verbose SEED …   as the first, with every request and message
       kraft-sim --minimize SEED …  cuts from a failing plan what isn't needed
@@ -33,6 +34,9 @@ case "--minutes":
     guard let minutes = numbers.first else { fail() }
     let first = numbers.dropFirst().first ?? UInt64(Date().timeIntervalSince1970) * 1_000
     exit(Fleet(from: first, minutes: minutes).run())
+case "--quick":
+    guard numbers.count == 2 else { fail() }
+    exit(Worker.runQuickly(from: numbers[0], end: numbers[0] + numbers[1]))
 case "--worker":
     guard numbers.count == 3 else { fail() }
     Worker.run(from: numbers[0], step: numbers[1], end: numbers[2])

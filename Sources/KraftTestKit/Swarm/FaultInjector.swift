@@ -7,6 +7,10 @@ final class FaultInjector<Machine: StateMachine> {
     private let plan: Plan
     private var random: SeededRandom
     private var isStopped = false
+    /// Clients turn to one node for one group: so many writes and reads at once.
+    var crowd: (_ group: String, _ node: NodeID, _ writes: Int, _ reads: Int) -> Void = {
+        _, _, _, _ in
+    }
     private(set) var injected = [UInt64](repeating: 0, count: Fault.allCases.count)
 
     init(_ simulation: Simulation<Machine>, _ plan: Plan) {
@@ -149,15 +153,28 @@ final class FaultInjector<Machine: StateMachine> {
         }
     }
 
-    /// The second cut comes in one of the first writes after the start: what the first one left
-    /// torn must not be believed then.
+    /// A write of several batches is torn; the second cut comes in one of the first writes after the
+    /// start: what the first one left must not be believed then.
     private func cutPowerTwice(of node: NodeID) {
-        simulation.crashInNextWrite(node)
-        after(10_000_000...300_000_000) { injector in
-            injector.simulation.crash(node)
+        let span = random.number(in: UInt64(10_000_000)...150_000_000)
+        simulation.hangDisk(node, for: Nanoseconds(span))
+        for _ in 0..<4 { crowd(someGroup, node, 1 + random.below(12), 0) }
+        after(span / 2...span) { injector in
+            injector.simulation.crashInNextWrite(node)
+            injector.cutPowerAgain(of: node, triesLeft: 20)
+        }
+    }
+
+    private func cutPowerAgain(of node: NodeID, triesLeft: Int) {
+        after(5_000_000...30_000_000) { injector in
+            guard !injector.simulation.isRunning(node) else {
+                if triesLeft > 0 { injector.cutPowerAgain(of: node, triesLeft: triesLeft - 1) }
+                return
+            }
+            let steps = 3 + injector.random.below(4)
+            injector.simulation.crash(node, atDiskStep: steps)
             injector.simulation.restart(node)
-            let steps = 1 + injector.random.below(12)
-            injector.restartLater(node) { $0.simulation.crash($1, atDiskStep: steps) }
+            injector.after(50_000_000...300_000_000) { $0.simulation.restart(node) }
         }
     }
 
@@ -218,30 +235,50 @@ final class FaultInjector<Machine: StateMachine> {
         after(50_000_000...800_000_000) { $0.moveRing(left: left - 1) }
     }
 
-    /// A leader and one follower are cut off together, and what the follower says comes late. The
-    /// others go on; then the old leader leads again, while answers from its first term are still
-    /// under way to it.
+    /// What followers say reaches their leader later and later. Then the leader can't be heard (or it
+    /// is cut off together with one follower), the others go on, and answers from before are still
+    /// under way to it: it may count them neither for reads nor, when it leads again, for entries.
     private func deposeLeaderAndReturn() {
         guard nodes.count > 2 else { return }
         let group = someGroup
-        guard let leader = simulation.leader(of: group),
-            let follower = simulation.voters(of: group).first(where: { $0 != leader })
-        else { return }
-        simulation.delayMoreAndMore(from: follower, to: leader, steps: random.number(in: 6...18))
-        after(electionTimeout * 2...electionTimeout * 8) { injector in
-            let isOneWay = injector.random.chance(400)
-            if isOneWay {
-                // The follower stops hearing the leader, which goes on to hear the follower.
-                for other in injector.nodes where other != leader {
-                    injector.simulation.cut(from: leader, to: other)
-                }
-            } else {
-                injector.simulation.partition([leader, follower])
+        guard let leader = simulation.leader(of: group) else { return }
+        var followers = simulation.voters(of: group).filter { $0 != leader }
+        guard followers.count > 1 else { return }
+        random.shuffle(&followers)
+        let isHeard = random.chance(500)
+        let late = isHeard ? Array(followers.prefix((followers.count + 1) / 2)) : [followers[0]]
+        let steps = random.number(in: 8...16)
+        for follower in late {
+            simulation.delayMoreAndMore(from: follower, to: leader, steps: steps)
+        }
+        let growth = UInt64(steps) * electionTimeout / 2
+        after(growth...growth + electionTimeout) { injector in
+            guard injector.simulation.leader(of: group) == leader else { return }
+            injector.depose(leader, of: group, isHeard: isHeard, late: late)
+        }
+    }
+
+    private func depose(_ leader: NodeID, of group: String, isHeard: Bool, late: [NodeID]) {
+        simulation.pastCoverage.count(.leadersDeposedWhileAnswersAreUnderWay)
+        crowd(group, leader, 0, 4)
+        if isHeard {
+            // Its own words are lost, while what it hears makes it believe in itself.
+            for other in nodes where other != leader { simulation.cut(from: leader, to: other) }
+        } else {
+            simulation.partition([leader] + late)
+        }
+        crowd(group, leader, 12, 2)
+        let voters = simulation.voters(of: group)
+        for number in 1...24 {
+            after(UInt64(number) * electionTimeout / 6...UInt64(number) * electionTimeout / 6) {
+                let other = $0.random.pick(voters)
+                if other != leader { $0.crowd(group, other, 1, 0) }
+                $0.crowd(group, leader, 0, 1)
             }
-            injector.after(injector.electionTimeout...injector.electionTimeout * 3) { injector in
-                injector.simulation.mend()
-                injector.transferBack(group, to: leader, left: 8)
-            }
+        }
+        after(electionTimeout...electionTimeout * (isHeard ? 6 : 3)) { injector in
+            injector.simulation.mend()
+            injector.transferBack(group, to: leader, left: 8)
         }
     }
 

@@ -108,7 +108,7 @@ extension Plan {
         options.clock.skewPercent = random.pick(0, 0, 1, 10)
         options.turns.sharePermille = random.pick(0, 200, 500, 900)
         duration = .milliseconds(
-            UInt64(random.number(in: 2_000...5_000)) + timeout * UInt64(random.number(in: 0...8)))
+            UInt64(random.number(in: 3_000...8_000)) + timeout * UInt64(random.number(in: 0...12)))
     }
 
     private mutating func drawWorld(_ random: inout SeededRandom) {

@@ -44,6 +44,7 @@ public final class SwarmRun {
         simulation.bootCrashPermille = plan.bootCrashPermille
         workload = Workload(simulation, plan)
         injector = FaultInjector(simulation, plan)
+        injector.crowd = { [workload] in workload.crowd($0, $1, writes: $2, reads: $3) }
     }
 
     /// Runs the plan that a seed stands for.
@@ -85,12 +86,14 @@ public final class SwarmRun {
         endFaults()
         simulation.pastCoverage.count(.calmPhases)
         let names = plan.groupNames
-        let leaders = simulation.run(atMost: Nanoseconds(10 * electionTimeout)) {
+        let leaders = simulation.run(
+            atMost: Nanoseconds(10 * electionTimeout), lookingEvery: .milliseconds(5)
+        ) {
             simulation.isOpen && names.allSatisfy { simulation.leader(of: $0) != nil }
         }
         require(leaders, "no leader within ten election timeouts")
         insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
-        let inStep = simulation.run(atMost: .seconds(120)) {
+        let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {
             names.allSatisfy { simulation.isInStep($0) }
         }
         require(inStep, "the replicas don't come to the same state")
@@ -129,7 +132,9 @@ public final class SwarmRun {
         }
         for group in plan.groupNames { simulation.createGroup(group) }
         // A group that waits to be opened can't be started before.
-        _ = simulation.run(atMost: Nanoseconds(electionTimeout)) { simulation.isOpen }
+        _ = simulation.run(
+            atMost: Nanoseconds(electionTimeout), lookingEvery: .milliseconds(5)
+        ) { simulation.isOpen }
         for node in simulation.nodeIDs {
             for group in plan.groupNames { simulation.startGroup(group, on: node) }
         }

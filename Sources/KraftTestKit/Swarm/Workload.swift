@@ -69,6 +69,20 @@ final class Workload {
         }
     }
 
+    /// So many requests at once, for one group through one node.
+    func crowd(_ name: String, _ node: NodeID, writes: Int, reads: Int) {
+        guard !isStopped, let group = names.firstIndex(of: name) else { return }
+        let timeout = Nanoseconds(plan.load.timeout.upperBound)
+        for _ in 0..<writes { write(group, on: node, padding: 200, timeout: timeout) { _ in } }
+        let track = simulation.track(of: group, on: node)
+        for _ in 0..<reads {
+            read(
+                group, on: node, track: track, id: track.flatMap { acknowledged(in: $0).last },
+                timeout: timeout
+            ) { _ in }
+        }
+    }
+
     // MARK: Requests
 
     private func write(

@@ -11,6 +11,7 @@ public struct Coverage: Sendable {
         case bytesLostInFlight, latencySpikes, slowLinks, growingDelays, slowReaders
         case bytesVeryLate, bytesForNobody, redialsOverOldBytes, bitsFlippedInFlight
         case strangers, strangersAnswered, strangersClosed, badFramesFound
+        case leadersDeposedWhileAnswersAreUnderWay
         case slowDisks, diskStalls, diskHangs, logWriteFailures, syncFailures
         case failedSyncsKeptReadable, staleCachesLost, preparationFailures, logReadFailures
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut

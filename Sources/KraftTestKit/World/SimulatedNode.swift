@@ -3,7 +3,8 @@ import RaftCore
 
 /// Holds an engine, which can't be copied, where several may refer to it.
 final class EngineBox {
-    var engine: Engine
+    /// Unchecked: its driver is one thread, and calls it from the outside in only.
+    @exclusivity(unchecked) var engine: Engine
     init(_ engine: consuming Engine) { self.engine = engine }
 }
 
@@ -26,6 +27,8 @@ enum NodeEvent {
 }
 
 /// One replica of one group: the user's machine, and what the driver knows of it.
+///
+/// Unchecked fields: see `Simulation`.
 final class Replica<Machine: StateMachine> {
     let group: Int
     /// The oracles' number of this life of the group.
@@ -33,13 +36,13 @@ final class Replica<Machine: StateMachine> {
     var slot: GroupSlot
     var machine: Machine
     /// Its creation is durable, so it may be used.
-    var isOpen = false
-    var isStopped = false
-    var isRemoved = false
+    @exclusivity(unchecked) var isOpen = false
+    @exclusivity(unchecked) var isStopped = false
+    @exclusivity(unchecked) var isRemoved = false
     /// As the oracles saw it last in this life.
-    var lastLook: GroupLook?
+    @exclusivity(unchecked) var lastLook: GroupLook?
     /// The last command that this life applied.
-    var appliedIndex = LogIndex.zero
+    @exclusivity(unchecked) var appliedIndex = LogIndex.zero
 
     init(group: Int, track: Int, slot: GroupSlot, machine: Machine) {
         self.group = group
@@ -50,31 +53,33 @@ final class Replica<Machine: StateMachine> {
 }
 
 /// One node: its machine room, and while it runs its engine with the state of its driver.
+///
+/// Unchecked fields: see `Simulation`.
 final class SimulatedNode<Machine: StateMachine> {
     let position: Int
     let id: NodeID
     let disk: SimulatedDisk
     /// Rises with each start; what was meant for an earlier life is dropped.
-    var life = 0
+    @exclusivity(unchecked) var life = 0
     /// The computer has power. It may run no process, though: then it refuses connections.
     var hasPower = false
     /// Nil while no process runs.
-    var box: EngineBox?
-    var clock = SimulatedClock(offset: 0, skewPercent: 0)
-    var replicas: [Replica<Machine>] = []
+    @exclusivity(unchecked) var box: EngineBox?
+    @exclusivity(unchecked) var clock = SimulatedClock(offset: 0, skewPercent: 0)
+    @exclusivity(unchecked) var replicas: [Replica<Machine>] = []
     /// Places of `replicas` by slot; -1 for none.
-    private var replicaBySlot: [Int] = []
+    @exclusivity(unchecked) private var replicaBySlot: [Int] = []
     /// Places of `replicas` by group; -1 for none.
-    private var replicaByGroup: [Int] = []
+    @exclusivity(unchecked) private var replicaByGroup: [Int] = []
     /// Groups that were removed from this node for good.
     var removedGroups: [Int] = []
-    var turnIsOpen = false
-    var turnEvents = 0
-    var pausedUntil: UInt64?
+    @exclusivity(unchecked) var turnIsOpen = false
+    @exclusivity(unchecked) var turnEvents = 0
+    @exclusivity(unchecked) var pausedUntil: UInt64?
     var inbox: [NodeEvent] = []
     /// Stale ticks are told by their number.
-    var tickNumber: UInt64 = 0
-    var tickTime: UInt64?
+    @exclusivity(unchecked) var tickNumber: UInt64 = 0
+    @exclusivity(unchecked) var tickTime: UInt64?
     var nextInboundID: UInt64 = 1
     /// The engine's outbound and the driver's inbound connections: places in the network.
     var connections: [(id: ConnectionID, connection: Int, side: Int)] = []

@@ -93,6 +93,9 @@ extension Simulation {
             )
             touch(node)
         } catch {
+            end(Int(token) - 1, .unknown)
+            // A fenced node takes nothing on; its process is about to end.
+            guard error.code != .unavailable else { return }
             report((.interface, "node \(node.id) can't open \(groupNames[group]): \(error)"))
         }
     }
