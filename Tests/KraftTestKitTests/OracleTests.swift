@@ -79,7 +79,8 @@ struct OracleTests {
             terms: terms([1, 2]))
         #expect(count == 2 && finding == nil)
         func check(_ term: UInt64, _ log: [UInt64]) -> Finding? {
-            oracle.checkCompleteness(0, leader: 2, term: Term(term), terms: terms(log))
+            oracle.checkCompleteness(
+                0, leader: 2, term: Term(term), isThorough: true, terms: terms(log))
         }
         #expect(check(3, [1, 2, 3]) == nil)
         #expect(check(3, [1])?.invariant == .leaderCompleteness)
@@ -123,45 +124,112 @@ struct OracleTests {
                 == .stateMachineSafety)
     }
 
-    @Test("I6: a committed entry on a minority of disks is refused, as are terms that go back")
+    private func oracle(_ nodes: Int) -> DurabilityOracle {
+        var oracle = DurabilityOracle(nodes: nodes)
+        oracle.addTrack(voters: Array(0..<nodes))
+        for node in 0..<nodes { oracle.create(0, node: node) }
+        return oracle
+    }
+
+    private func append(
+        _ oracle: inout DurabilityOracle, _ node: Int, _ first: UInt64, _ term: UInt64,
+        _ hashes: [UInt64], committed: [UInt64] = []
+    ) -> Violation.Invariant? {
+        oracle.append(
+            0, node: node, first: LogIndex(first), term: Term(term), hashes: hashes,
+            committed: terms(committed)
+        )?.invariant
+    }
+
+    @Test("I6: a committed entry on a minority of disks is refused, on a majority it isn't")
     func durability() {
-        var oracle = DurabilityOracle(nodes: 3)
-        oracle.addTrack()
-        func replica(_ term: UInt64, _ entries: [UInt64], vote: NodeID = 1)
-            -> DurabilityOracle.Replica
-        {
-            .init(term: Term(term), vote: vote, entries: entries.map { (Term($0), $0) })
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) } == nil)
+        #expect(oracle.checkCommit(0, 1...2) { _ in Term(1) }?.invariant == .durability)
+        #expect(oracle.checkCommit(0, 1...1) { _ in Term(2) }?.invariant == .durability)
+    }
+
+    @Test("I6: a group with three voters of five needs two of these, whatever the others hold")
+    func voters() {
+        var oracle = DurabilityOracle(nodes: 5)
+        oracle.addTrack(voters: [0, 2, 4])
+        for node in 0..<5 { oracle.create(0, node: node) }
+        for node in [0, 1, 3] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) }?.invariant == .durability)
+        #expect(append(&oracle, 4, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: a disk that drops what is committed is refused; what isn't committed may go")
+    func dropped() {
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11, 12]) == nil)
+        #expect(append(&oracle, 0, 3, 2, [13], committed: [1, 1]) == nil)
+        #expect(append(&oracle, 0, 2, 3, [14], committed: [1, 1]) == .durability)
+    }
+
+    @Test("I6: a disk that is read again after a crash may miss nothing that is committed")
+    func readAgain() {
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
+        let before = oracle.forget(node: 0)
+        oracle.create(0, node: 0)
+        #expect(append(&oracle, 0, 1, 1, [10]) == nil)
+        let committed = terms([1])
+        let more = terms([1, 1])
+        #expect(oracle.compare(node: 0, before: before) { committed($1) } == nil)
+        #expect(oracle.compare(node: 0, before: before) { more($1) }?.invariant == .durability)
+    }
+
+    @Test("I6: a term that goes back on a disk is refused, and a vote that changes")
+    func hardState() {
+        func set(_ states: (UInt64, NodeID)...) -> Violation.Invariant? {
+            var oracle = oracle(1)
+            var found: Violation.Invariant?
+            for (term, vote) in states {
+                found = oracle.set(0, node: 0, HardState(term: Term(term), vote: vote))?.invariant
+            }
+            return found
         }
-        #expect(oracle.see(0, node: 0, replica(2, [1, 2])) == nil)
-        #expect(oracle.see(0, node: 1, replica(2, [1])) == nil)
-        #expect(oracle.check(0, commit: LogIndex(1)) { _ in Term(1) } == nil)
-        let minority = oracle.check(0, commit: LogIndex(2)) { Term($0.rawValue) }
-        #expect(minority?.invariant == .durability)
-        #expect(oracle.see(0, node: 1, replica(1, [1]))?.invariant == .durability)
-        #expect(oracle.see(0, node: 0, replica(2, [1, 2], vote: 3))?.invariant == .durability)
+        #expect(set((2, .none), (2, 1), (3, 2), (3, 2)) == nil)
+        #expect(set((2, 1), (1, 1)) == .durability)
+        #expect(set((2, 1), (2, 3)) == .durability)
+        #expect(set((2, 1), (2, .none)) == .durability)
+    }
+
+    @Test("I3: an entry that stands elsewhere behind another one, or is another one, is refused")
+    func matchingDisks() {
+        var oracle = oracle(4)
+        #expect(append(&oracle, 0, 1, 1, [10]) == nil)
+        #expect(append(&oracle, 0, 2, 3, [30]) == nil)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        #expect(append(&oracle, 1, 2, 3, [30]) == nil)
+        #expect(append(&oracle, 2, 1, 2, [20]) == nil)
+        #expect(append(&oracle, 2, 2, 3, [30]) == .logMatching)
+        #expect(append(&oracle, 3, 1, 1, [11]) == .logMatching)
     }
 
     @Test("I6: a leader by votes that are not durable is refused")
     func votes() {
-        var oracle = DurabilityOracle(nodes: 3)
-        oracle.addTrack()
-        func see(_ node: Int, _ term: UInt64, _ vote: NodeID) {
-            #expect(
-                oracle.see(0, node: node, .init(term: Term(term), vote: vote, entries: [])) == nil)
+        var oracle = oracle(3)
+        func set(_ node: Int, _ term: UInt64, _ vote: NodeID) {
+            #expect(oracle.set(0, node: node, HardState(term: Term(term), vote: vote)) == nil)
         }
-        see(0, 2, 1)
-        see(1, 1, 1)
+        set(0, 2, 1)
+        set(1, 1, 1)
         #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
-        see(1, 2, 3)
+        set(1, 2, 3)
         #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
-        see(2, 3, 2)
+        set(2, 3, 2)
         #expect(oracle.checkVotes(0, leader: 1, term: Term(2)) == nil)
     }
 
     @Test("I7: an acknowledged write that no replica applied, or another one, is refused")
     func acknowledged() {
         var oracles = Oracles(nodes: 3)
-        let track = oracles.track(of: GroupID(1))
+        let track = oracles.track(of: GroupID(1), voters: [0, 1, 2])
         let ticket = oracles.requests.begin(track)
         let phantom = oracles.acknowledge(ticket, command: 5, request: 0, index: LogIndex(1))
         #expect(phantom?.invariant == .acknowledgement)

@@ -31,6 +31,12 @@ extension Simulation {
         return box.engine.status(of: replica.slot)
     }
 
+    /// The other nodes, as a running node sees them; none while it doesn't run.
+    public func peers(of node: NodeID) -> [PeerStatus] {
+        let node = nodes[position(of: node)]
+        return node.box?.engine.peerStatus(now: instant(node)) ?? []
+    }
+
     public func metrics(on node: NodeID) -> NodeMetrics? {
         nodes[position(of: node)].box?.engine.nodeMetrics
     }
