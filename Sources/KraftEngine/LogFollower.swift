@@ -5,10 +5,12 @@ import RaftCore
 /// for checkers that look after every write. Reads each batch once.
 package struct LogFollower {
     package enum Record {
-        case groupCreated(GroupID)
-        case groupRemoved(GroupID)
+        case groupCreated(GroupID, ReplicaID)
+        /// `isFormerMember`: the group lives on elsewhere.
+        case groupRemoved(GroupID, isFormerMember: Bool)
         case hardState(GroupID, term: Term, vote: NodeID)
-        /// What stood at `first` and behind is void. Hashes are of each entry's kind and payload.
+        /// What stood at `first` and behind is void. Hashes are of each entry's kind and payload; 0
+        /// for one whose bytes a witness isn't given.
         case entries(GroupID, first: LogIndex, term: Term, hashes: [UInt64])
     }
 
@@ -26,8 +28,14 @@ package struct LogFollower {
     ) throws(KraftError) -> Bool {
         try recovery.readOn(number, bytes) { header, payload in
             switch header.kind {
-            case .groupCreated: onRecord(.groupCreated(header.group))
-            case .groupRemoved: onRecord(.groupRemoved(header.group))
+            case .groupCreated, .groupRemoved:
+                var reader = ByteReader(payload)
+                guard let record = try? GroupRecord(from: &reader) else { return }
+                onRecord(
+                    header.kind == .groupCreated
+                        ? .groupCreated(header.group, record.replica)
+                        : .groupRemoved(header.group, isFormerMember: record.isFormerMember))
+            case .boot, .roster, .identity: break
             case .hardState:
                 onRecord(
                     .hardState(
@@ -40,7 +48,8 @@ package struct LogFollower {
                     let size =
                         LogFormat.entryHeaderSize + EntryRun.payloadCount(payload, at: offset)
                     let bytes = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + size)])
-                    hashes.append(LogFormat.checksum(bytes, seed: 0))
+                    let isWithheld = bytes[4] == EntryKind.withheld.rawValue
+                    hashes.append(isWithheld ? 0 : LogFormat.checksum(bytes, seed: 0))
                     offset += size
                 }
                 onRecord(

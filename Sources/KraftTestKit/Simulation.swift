@@ -56,6 +56,8 @@ public final class Simulation<Machine: StateMachine> {
     var faultEra = 0
     /// What the operators want of each group.
     var wishes: [GroupWish]
+    /// By track: the newest configuration that anybody knows for committed.
+    var memberships: [Raft.Configuration?] = []
     /// Streams in which bytes were changed on their way, or made up, so that some node must find a
     /// bad frame; and those that nodes which ended since have found.
     var badStreams: UInt64 = 0
@@ -85,7 +87,7 @@ public final class Simulation<Machine: StateMachine> {
     ///
     /// - `nodes`: how many; they are numbered from 1. At most 9.
     /// - `groups`: names of at most 1,024 groups; must be legal and distinct.
-    /// - `voters`: of each group at its creation; all nodes unless told otherwise.
+    /// - `voters`: of each group at its creation; `options.firstVoters` unless told otherwise.
     public init(
         seed: UInt64, nodes count: Int = 3, groups: [String] = ["group"],
         options: SimulationOptions = SimulationOptions(),
@@ -103,7 +105,8 @@ public final class Simulation<Machine: StateMachine> {
         }
         groupNames = names
         let everybody = (1...count).map { NodeID(UInt32($0)) }
-        wishes = names.map { GroupWish(voters: voters?($0) ?? everybody) }
+        let first = Array(everybody.prefix(options.firstVoters ?? count))
+        wishes = names.map { GroupWish(voters: voters?($0) ?? first) }
         networkRandom = SeededRandom(seed: seed, stream: 1)
         diskRandom = SeededRandom(seed: seed, stream: 2)
         turnRandom = SeededRandom(seed: seed, stream: 3)
@@ -283,4 +286,6 @@ struct GroupWish {
     /// Which of its lives: rises each time that it is created anew.
     var incarnation: UInt64 = 1
     var isWanted = true
+    /// The oracles' number of that life, when some node has begun it.
+    var track: Int?
 }

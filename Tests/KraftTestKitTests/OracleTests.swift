@@ -126,9 +126,13 @@ struct OracleTests {
 
     private func oracle(_ nodes: Int) -> DurabilityOracle {
         var oracle = DurabilityOracle(nodes: nodes)
-        oracle.addTrack(voters: Array(0..<nodes))
+        oracle.addTrack()
         for node in 0..<nodes { oracle.create(0, node: node) }
         return oracle
+    }
+
+    private func voters(_ nodes: NodeID...) -> [Membership] {
+        Membership(voters: nodes).map { [$0] } ?? []
     }
 
     private func append(
@@ -146,20 +150,56 @@ struct OracleTests {
         var oracle = oracle(3)
         #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
         #expect(append(&oracle, 1, 1, 1, [10]) == nil)
-        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) } == nil)
-        #expect(oracle.checkCommit(0, 1...2) { _ in Term(1) }?.invariant == .durability)
-        #expect(oracle.checkCommit(0, 1...1) { _ in Term(2) }?.invariant == .durability)
+        let all = voters(1, 2, 3)
+        #expect(oracle.checkCommit(0, 1...1, by: all) { _ in Term(1) } == nil)
+        #expect(oracle.checkCommit(0, 1...2, by: all) { _ in Term(1) }?.invariant == .durability)
+        #expect(oracle.checkCommit(0, 1...1, by: all) { _ in Term(2) }?.invariant == .durability)
     }
 
     @Test("I6: a group with three voters of five needs two of these, whatever the others hold")
     func voters() {
-        var oracle = DurabilityOracle(nodes: 5)
-        oracle.addTrack(voters: [0, 2, 4])
-        for node in 0..<5 { oracle.create(0, node: node) }
+        var oracle = oracle(5)
+        let some = voters(1, 3, 5)
         for node in [0, 1, 3] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
-        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) }?.invariant == .durability)
+        #expect(oracle.checkCommit(0, 1...1, by: some) { _ in Term(1) }?.invariant == .durability)
         #expect(append(&oracle, 4, 1, 1, [10]) == nil)
-        #expect(oracle.checkCommit(0, 1...1) { _ in Term(1) } == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: some) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: a joint configuration needs a quorum of both halves")
+    func joint() throws {
+        var oracle = oracle(6)
+        let members = (1...6).map { RaftCore.Replica(NodeID(UInt32($0))) }
+        let goal = Membership.Goal(
+            change: .start, voters: MemberSet(mask: 0b111000), kept: MemberSet(mask: 0b111000))
+        let joint = try #require(
+            Membership(
+                members: members, voters: MemberSet(mask: 0b111000),
+                outgoing: MemberSet(mask: 0b000111), witnesses: MemberSet(), goal: goal,
+                finished: nil))
+        for node in [0, 1, 2, 3] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(
+            oracle.checkCommit(0, 1...1, by: [joint]) { _ in Term(1) }?.invariant == .durability)
+        #expect(append(&oracle, 4, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: [joint]) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: what an earlier life of a node in the group holds doesn't count")
+    func earlierLife() throws {
+        var oracle = oracle(3)
+        let id = ReplicaID(added: EntryPosition(index: LogIndex(9), term: Term(2)))
+        let members = [RaftCore.Replica(1), RaftCore.Replica(2, id), RaftCore.Replica(3)]
+        let now = try #require(
+            Membership(
+                members: members, voters: MemberSet(mask: 0b111), outgoing: MemberSet(),
+                witnesses: MemberSet(), goal: nil, finished: nil))
+        for node in [0, 1] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(
+            oracle.checkCommit(0, 1...1, by: [now]) { _ in Term(1) }?.invariant == .durability)
+        oracle.remove(0, node: 1, isFormerMember: true)
+        oracle.create(0, node: 1, id)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: [now]) { _ in Term(1) } == nil)
     }
 
     @Test("I6: a disk that drops what is committed is refused; what isn't committed may go")
@@ -219,17 +259,17 @@ struct OracleTests {
         }
         set(0, 2, 1)
         set(1, 1, 1)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
         set(1, 2, 3)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
         set(2, 3, 2)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2)) == nil)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3)) == nil)
     }
 
     @Test("I7: an acknowledged write that no replica applied, or another one, is refused")
     func acknowledged() {
         var oracles = Oracles(nodes: 3)
-        let track = oracles.track(of: GroupID(1), voters: [0, 1, 2])
+        let track = oracles.track(of: GroupID(1))
         let ticket = oracles.requests.begin(track)
         let phantom = oracles.acknowledge(ticket, command: 5, request: 0, index: LogIndex(1))
         #expect(phantom?.invariant == .acknowledgement)
@@ -238,6 +278,25 @@ struct OracleTests {
         let other = oracles.acknowledge(ticket, command: 5, request: 0, index: LogIndex(2))
         #expect(other?.invariant == .acknowledgement)
         #expect(oracles.acknowledge(ticket, command: 6, request: 0, index: LogIndex(2)) == nil)
+    }
+
+    @Test("A bounded read may miss what was told lately, and nothing that was told before")
+    func boundedReads() {
+        var oracle = RequestOracle()
+        oracle.addTrack()
+        for (time, index) in [(100, 5), (200, 6), (300, 7)] {
+            oracle.now = UInt64(time)
+            let ticket = oracle.begin(0)
+            #expect(oracle.acknowledge(ticket, command: UInt64(time), index: LogIndex(UInt64(index))) == nil)
+        }
+        oracle.now = 320
+        #expect(oracle.begin(0, staleness: 1_000).floor == .zero)
+        #expect(oracle.begin(0, staleness: 220).floor == LogIndex(5))
+        #expect(oracle.begin(0, staleness: 50).floor == LogIndex(6))
+        let ticket = oracle.begin(0, staleness: 10)
+        #expect(oracle.read(ticket, node: 1, applied: LogIndex(7)) == nil)
+        #expect(
+            oracle.read(ticket, node: 1, applied: LogIndex(6))?.invariant == .linearizability)
     }
 
     @Test("A stale read, a refused command that takes effect, and a doubled one are refused")

@@ -10,6 +10,8 @@ import RaftCore
 struct DurabilityOracle {
     /// One group as one durable disk has it.
     struct Replica {
+        /// Which life of the node in the group.
+        var id = ReplicaID.initial
         var hardState = HardState()
         /// By index - 1, from the first entry on.
         var entries: [Entry] = []
@@ -17,14 +19,13 @@ struct DurabilityOracle {
 
     struct Entry: Hashable {
         var term: Term
+        /// 0 on a witness, which doesn't get the bytes.
         var hash: UInt64
     }
 
     private struct Track {
         /// By node.
         var replicas: [Replica?]
-        /// Places of the nodes that vote.
-        var voters: [Int]
         /// By index - 1: all entries that any disk ever held there.
         var known: [[Known]] = []
         /// Some node has given its log away: quorums of disks mean nothing any more.
@@ -41,20 +42,22 @@ struct DurabilityOracle {
 
     init(nodes: Int) { self.nodes = nodes }
 
-    mutating func addTrack(voters: [Int]) {
-        tracks.append(
-            Track(replicas: Array(repeating: nil, count: nodes), voters: voters))
+    mutating func addTrack() {
+        tracks.append(Track(replicas: Array(repeating: nil, count: nodes)))
     }
 
     mutating func remove(_ track: Int) { tracks[track].isRemoved = true }
 
     // MARK: What becomes durable
 
-    mutating func create(_ track: Int, node: Int) { tracks[track].replicas[node] = Replica() }
+    mutating func create(_ track: Int, node: Int, _ id: ReplicaID = .initial) {
+        tracks[track].replicas[node] = Replica(id: id)
+    }
 
-    mutating func remove(_ track: Int, node: Int) {
+    /// - `isFormerMember`: the group lives on without this node.
+    mutating func remove(_ track: Int, node: Int, isFormerMember: Bool) {
         tracks[track].replicas[node] = nil
-        tracks[track].isRemoved = true
+        if !isFormerMember { tracks[track].isRemoved = true }
     }
 
     mutating func set(_ track: Int, node: Int, _ state: HardState) -> Finding? {
@@ -123,8 +126,10 @@ struct DurabilityOracle {
     ) -> Finding? {
         let new = Known(entry: entry, previous: previous ?? .zero)
         while tracks[track].known.count <= place { tracks[track].known.append([]) }
-        for known in tracks[track].known[place] where known.entry.term == entry.term {
-            guard known.entry.hash == entry.hash else {
+        for (number, known) in tracks[track].known[place].enumerated()
+        where known.entry.term == entry.term {
+            if known.entry.hash == 0 { tracks[track].known[place][number].entry = entry }
+            guard known.entry.hash == entry.hash || known.entry.hash == 0 || entry.hash == 0 else {
                 return (
                     .logMatching, "disks hold different entries \(place + 1) of term \(entry.term)"
                 )
@@ -159,7 +164,9 @@ struct DurabilityOracle {
         node: Int, before: [Replica?], committed: (Int, LogIndex) -> Term?
     ) -> Finding? {
         for (track, before) in before.enumerated() {
-            guard let before, let now = tracks[track].replicas[node] else { continue }
+            guard let before, let now = tracks[track].replicas[node], now.id == before.id else {
+                continue
+            }
             if let finding = DurabilityOracle.compare(node, before.hardState, now.hardState) {
                 return finding
             }
@@ -178,26 +185,27 @@ struct DurabilityOracle {
 
     // MARK: Quorums
 
-    /// Are these entries, now known for committed, on a quorum of the disks?
+    /// Are these entries, now known for committed, on a quorum of the disks? By one of the
+    /// configurations that held while they were committed: of a joint one, by both halves.
     func checkCommit(
-        _ track: Int, _ indexes: ClosedRange<UInt64>, term: (LogIndex) -> Term?
+        _ track: Int, _ indexes: ClosedRange<UInt64>, by memberships: [Membership],
+        term: (LogIndex) -> Term?
     ) -> Finding? {
         guard !tracks[track].isRemoved else { return nil }
-        let voters = tracks[track].voters
         for raw in indexes {
             let term = term(LogIndex(raw))
-            let copies = voters.count { voter in
-                guard let entries = tracks[track].replicas[voter]?.entries,
-                    raw <= UInt64(entries.count)
-                else { return false }
-                return entries[Int(raw) - 1].term == term
+            let holds: (Replica) -> Bool = { replica in
+                raw <= UInt64(replica.entries.count)
+                    && replica.entries[Int(raw) - 1].term == term
             }
-            guard copies <= voters.count / 2 else { continue }
+            guard !memberships.contains(where: { $0.isQuorum(set(track, of: $0, where: holds)) })
+            else { continue }
+            let copies = tracks[track].replicas.count { $0.map(holds) ?? false }
             return (
                 .durability,
                 """
-                \(raw) of term \(term ?? .zero) is committed, but durable on \(copies) of \
-                \(voters.count) voters
+                \(raw) of term \(term ?? .zero) is committed, but durable on \(copies) nodes, which \
+                aren't a quorum
                 """
             )
         }
@@ -206,18 +214,37 @@ struct DurabilityOracle {
 
     /// Are the votes that made this leader durable? A vote that a crash can take back may be cast
     /// twice, and then two lead in one term.
-    func checkVotes(_ track: Int, leader: NodeID, term: Term) -> Finding? {
+    func checkVotes(
+        _ track: Int, leader: NodeID, term: Term, by memberships: [Membership]
+    ) -> Finding? {
         guard !tracks[track].isRemoved else { return nil }
-        let voters = tracks[track].voters
-        let votes = voters.count { voter in
-            guard let state = tracks[track].replicas[voter]?.hardState else { return false }
-            return state.term > term || state.term == term && state.vote == leader
+        let votes: (Replica) -> Bool = { replica in
+            replica.hardState.term > term
+                || replica.hardState.term == term && replica.hardState.vote == leader
         }
-        guard votes <= voters.count / 2 else { return nil }
+        guard !memberships.contains(where: { $0.isQuorum(set(track, of: $0, where: votes)) })
+        else { return nil }
+        let count = tracks[track].replicas.count { $0.map(votes) ?? false }
         return (
             .durability,
-            "node \(leader) leads in term \(term) by \(votes) durable votes of \(voters.count)"
+            "node \(leader) leads in term \(term) by \(count) durable votes, which aren't a quorum"
         )
+    }
+
+    /// The members whose disks, in this very life of theirs, fulfil a condition.
+    private func set(
+        _ track: Int, of membership: Membership, where condition: (Replica) -> Bool
+    ) -> MemberSet {
+        var set = MemberSet()
+        for (position, member) in membership.members.enumerated() {
+            let place = Int(member.node.rawValue) - 1
+            guard tracks[track].replicas.indices.contains(place),
+                let replica = tracks[track].replicas[place], replica.id == member.id,
+                condition(replica)
+            else { continue }
+            set.insert(position)
+        }
+        return set
     }
 
     /// How many entries of a group are durable on a node.

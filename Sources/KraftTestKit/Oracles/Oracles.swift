@@ -16,6 +16,15 @@ struct GroupLook: Equatable {
     /// Durable or not.
     var last: LogIndex
     var lastTerm: Term?
+    /// Those of the log from the last committed one on, ascending.
+    var configurations: [Raft.Configuration] = []
+
+    static func == (a: GroupLook, b: GroupLook) -> Bool {
+        a.commit == b.commit && a.applied == b.applied && a.last == b.last && a.term == b.term
+            && a.role == b.role && a.leader == b.leader && a.lastTerm == b.lastTerm && a.id == b.id
+            && a.configurations.count == b.configurations.count
+            && a.configurations.last?.index == b.configurations.last?.index
+    }
 }
 
 /// All oracles, and the numbering of groups that they share: one track per life of a group.
@@ -33,14 +42,14 @@ struct Oracles {
         durability = DurabilityOracle(nodes: nodes)
     }
 
-    /// The number of a group's life. `voters` are places of nodes; they count the first time.
-    mutating func track(of id: GroupID, voters: [Int]) -> Int {
+    /// The number of a group's life.
+    mutating func track(of id: GroupID) -> Int {
         if let track = ids.firstIndex(of: id) { return track }
         ids.append(id)
         leaders.addTrack()
         logs.addTrack()
         applies.addTrack()
-        durability.addTrack(voters: voters)
+        durability.addTrack()
         requests.addTrack()
         return ids.count - 1
     }
@@ -52,12 +61,12 @@ struct Oracles {
     /// - `isAgain`: the disk is read once more, after a crash.
     mutating func see(_ record: LogFollower.Record, node: Int, isAgain: Bool) -> Finding? {
         switch record {
-        case .groupCreated(let id):
-            durability.create(track(of: id, voters: Array(0..<nodes)), node: node)
+        case .groupCreated(let id, let replica):
+            durability.create(track(of: id), node: node, replica)
             return nil
-        case .groupRemoved(let id):
+        case .groupRemoved(let id, let isFormerMember):
             guard let track = ids.firstIndex(of: id) else { return nil }
-            durability.remove(track, node: node)
+            durability.remove(track, node: node, isFormerMember: isFormerMember)
             return nil
         case .hardState(let id, let term, let vote):
             guard let track = ids.firstIndex(of: id) else { return nil }

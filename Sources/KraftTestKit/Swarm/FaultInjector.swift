@@ -242,7 +242,7 @@ final class FaultInjector<Machine: StateMachine> {
         guard nodes.count > 2 else { return }
         let group = someGroup
         guard let leader = simulation.leader(of: group) else { return }
-        var followers = simulation.voters(of: group).filter { $0 != leader }
+        var followers = simulation.holders(of: group).filter { $0 != leader }
         guard followers.count > 1 else { return }
         random.shuffle(&followers)
         let isHeard = random.chance(500)
@@ -268,7 +268,7 @@ final class FaultInjector<Machine: StateMachine> {
             simulation.partition([leader] + late)
         }
         crowd(group, leader, 12, 2)
-        let voters = simulation.voters(of: group)
+        let voters = simulation.holders(of: group)
         for number in 1...24 {
             after(UInt64(number) * electionTimeout / 6...UInt64(number) * electionTimeout / 6) {
                 let other = $0.random.pick(voters)

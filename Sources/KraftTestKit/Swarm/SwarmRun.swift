@@ -148,7 +148,7 @@ public final class SwarmRun {
         let timeout = Nanoseconds(4 * electionTimeout)
         var waiting: [(group: String, node: NodeID)] = []
         for (group, name) in plan.groupNames.enumerated() {
-            for node in simulation.voters(of: name) {
+            for node in simulation.holders(of: name) {
                 waiting.append((name, node))
                 tryRequest(request, group, node, timeout, left: 20) {
                     waiting.removeAll { $0 == (name, node) }

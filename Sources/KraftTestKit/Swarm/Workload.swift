@@ -50,7 +50,7 @@ final class Workload {
         let isHot = clients[client].random.chance(plan.load.hotPermille)
         let group = isHot ? 0 : clients[client].random.below(plan.groups)
         let timeout = Nanoseconds(clients[client].random.number(in: plan.load.timeout))
-        let voters = simulation.voters(of: names[group])
+        let voters = simulation.holders(of: names[group])
         if !voters.contains(clients[client].node) {
             clients[client].node = clients[client].random.pick(voters)
         }
@@ -155,7 +155,7 @@ final class Workload {
     /// Whether every acknowledged command is on every node that holds the group.
     func checkContents() {
         for (group, name) in names.enumerated() {
-            for node in simulation.voters(of: name) {
+            for node in simulation.holders(of: name) {
                 guard let machine = simulation.machine(of: name, on: node),
                     let track = simulation.track(of: group, on: node)
                 else { continue }

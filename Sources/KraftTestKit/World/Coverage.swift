@@ -17,18 +17,22 @@ public struct Coverage: Sendable {
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
         case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
-        case groupRemovals, groupsCreatedAnew
+        case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
+        case changesAsked
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
         case connectionsReplaced, connectionsRefusedByNode, readBacks, contradictions
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
+        case replicasInvited, replicasRemoved, configurationsCommitted
+        case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
+        case identitiesRefused, diskStallsNoticed
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
-        case reads, readsAnswered, readsRefused, transfersDone
+        case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
         // What was checked.
-        case digestsCompared, logsMatched, disksInspected, calmPhases
+        case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
     private var counts = [UInt64](repeating: 0, count: Counter.allCases.count)
@@ -54,6 +58,11 @@ public struct Coverage: Sendable {
         self[.readBacks] += rare.readBacks
         self[.leadersResigned] += rare.leadersResigned
         self[.connectionsReplaced] += rare.connectionsReplaced
+        self[.changesForwarded] += rare.changesForwarded
+        self[.leaseReads] += rare.leaseReads
+        self[.boundedReads] += rare.boundedReads
+        self[.identitiesRefused] += rare.identitiesRefused
+        self[.diskStallsNoticed] += rare.diskStalls
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

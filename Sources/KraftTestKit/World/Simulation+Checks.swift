@@ -5,11 +5,6 @@ import RaftCore
 /// Feeds the oracles: after each turn with what the engine says of itself, after each sync with
 /// what has become durable.
 extension Simulation {
-    /// The oracles' number of the life of a group that a node holds.
-    func track(_ id: GroupID, _ group: Int) -> Int {
-        oracles.track(of: id, voters: wishes[group].voters.map { position(of: $0) })
-    }
-
     /// Applies committed commands, as the driver does, and watches.
     func apply(_ work: ApplyWork, on node: SimulatedNode<Machine>) {
         guard let box = node.box else { return }
@@ -76,13 +71,20 @@ extension Simulation {
         let (committed, finding) = oracles.logs.look(
             track, node: node.id, before: before, now: look, terms: terms)
         report(finding)
+        // By what held before the turn, or by what came to hold in it.
+        var memberships: [Membership] = []
+        if committed > 0 || look.role == .leader {
+            memberships = look.configurations.map(\.membership)
+            if let held = before?.configurations.last?.membership { memberships.append(held) }
+        }
         if committed > 0 {
             pastCoverage.count(.entriesCommitted, committed)
             let last = look.commit.rawValue
             report(
-                oracles.durability.checkCommit(track, last - UInt64(committed) + 1...last) {
-                    oracles.logs.committedTerm(track, $0)
-                })
+                oracles.durability.checkCommit(
+                    track, last - UInt64(committed) + 1...last, by: memberships
+                ) { oracles.logs.committedTerm(track, $0) })
+            noteMembership(of: replica, look)
         }
         if before?.role == .leader, look.role != .leader {
             pastCoverage.count(.leadersDeposed)
@@ -98,7 +100,46 @@ extension Simulation {
             oracles.logs.checkCompleteness(
                 track, leader: node.id, term: look.term,
                 isThorough: pastCoverage[.leadersElected] % 16 == 0, terms: terms))
-        report(oracles.durability.checkVotes(track, leader: node.id, term: look.term))
+        report(
+            oracles.durability.checkVotes(
+                track, leader: node.id, term: look.term, by: memberships))
+        checkLeases(against: node, replica, look)
+    }
+
+    /// The newest configuration that is known for committed, by anybody.
+    private func noteMembership(of replica: Replica<Machine>, _ look: GroupLook) {
+        guard let newest = look.configurations.last(where: { $0.index <= look.commit }) else {
+            return
+        }
+        while memberships.count <= replica.track { memberships.append(nil) }
+        if let known = memberships[replica.track], known.index >= newest.index { return }
+        memberships[replica.track] = newest
+        pastCoverage.count(.configurationsCommitted)
+        if newest.membership.isJoint { pastCoverage.count(.jointConfigurationsCommitted) }
+        note("\(groupNames[replica.group]) has the members \(newest.membership.summary)")
+    }
+
+    /// Somebody was elected: nobody else may hold a lease on the group now.
+    private func checkLeases(
+        against leader: SimulatedNode<Machine>, _ replica: Replica<Machine>, _ look: GroupLook
+    ) {
+        guard options.timing.leaseDuration > .zero else { return }
+        for node in nodes where node !== leader {
+            guard let box = node.box, let other = node.replica(of: replica.group),
+                other.track == replica.track, other.isOpen
+            else { continue }
+            let glance = box.engine.glance(at: other.slot, now: instant(node))
+            pastCoverage.count(.leasesChecked)
+            guard glance.holdsLease, glance.term < look.term else { continue }
+            report(
+                (
+                    .linearizability,
+                    """
+                    node \(leader.id) leads \(groupNames[replica.group]) in term \(look.term), \
+                    while node \(node.id) holds the lease of term \(glance.term)
+                    """
+                ))
+        }
     }
 
     /// Takes over what an engine counted itself, before it goes.
@@ -181,12 +222,28 @@ enum EngineView {
             id: glance.id, role: glance.role, term: glance.term, leader: glance.leader,
             commit: glance.commitIndex, applied: glance.appliedIndex, last: glance.lastIndex,
             lastTerm: glance.role == .leader
-                ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil)
+                ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
+            configurations: glance.configurations)
     }
 
     static func term(
         _ engine: borrowing Engine, _ index: LogIndex, _ slot: GroupSlot
     ) -> Term? {
         engine.termOfEntry(at: index, in: slot)
+    }
+}
+
+extension Membership {
+    /// For a log: who votes, who learns, and what is under way.
+    var summary: String {
+        let kinds = members.indices.map { position in
+            switch kind(of: position) {
+            case .voter: "\(members[position].node)"
+            case .learner: "learner \(members[position].node)"
+            case .witness: "witness \(members[position].node)"
+            }
+        }
+        let state = isJoint ? ", joint" : isStaging ? ", staging" : ""
+        return kinds.joined(separator: " ") + state
     }
 }

@@ -302,6 +302,7 @@ extension Simulation {
         note("\(group) is to come again")
         wishes[place].isWanted = true
         wishes[place].incarnation += 1
+        wishes[place].track = nil
         for node in nodes { reconcile(place, on: node) }
     }
 
@@ -334,6 +335,40 @@ extension Simulation {
         trace(node, 44, UInt64(group))
         replica.isStopped = false
         box.engine.startGroup(replica.slot, now: instant(node))
+        touch(node)
+    }
+
+    /// A node gives leadership of a group up, without a successor in mind.
+    public func stepDown(_ group: String, on node: NodeID) {
+        let node = nodes[position(of: node)]
+        guard let (box, replica) = usable(node, group: position(of: group)) else { return }
+        pastCoverage.count(.stepDowns)
+        note("node \(node.id) is told to step down from \(group)")
+        trace(node, 45, UInt64(replica.group))
+        box.engine.stepDown(replica.slot, now: instant(node))
+        touch(node)
+    }
+
+    /// A node forces an election of a group. False if it can't.
+    @discardableResult
+    public func forceElection(_ group: String, on node: NodeID) -> Bool {
+        let node = nodes[position(of: node)]
+        guard let (box, replica) = usable(node, group: position(of: group)) else { return false }
+        pastCoverage.count(.forcedElections)
+        note("node \(node.id) forces an election of \(group)")
+        trace(node, 46, UInt64(replica.group))
+        let isForced = box.engine.forceElection(replica.slot, now: instant(node))
+        touch(node)
+        return isForced
+    }
+
+    /// How readily a node campaigns for a group: 10 is at once, 0 only when it is told to.
+    public func setPriority(_ priority: UInt8, of group: String, on node: NodeID) {
+        let node = nodes[position(of: node)]
+        guard let (box, replica) = usable(node, group: position(of: group)) else { return }
+        pastCoverage.count(.prioritiesSet)
+        trace(node, 47, UInt64(priority))
+        box.engine.setPriority(replica.slot, priority)
         touch(node)
     }
 

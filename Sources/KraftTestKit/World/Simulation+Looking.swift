@@ -46,13 +46,16 @@ extension Simulation {
         nodes[position(of: node)].replica(of: position(of: group))?.machine
     }
 
-    /// Whether all voters run and hold the same state of a group, with nothing left to apply.
+    /// Whether all members run and those that apply hold the same state of a group, with nothing left
+    /// to apply.
     public func isInStep(_ group: String) -> Bool {
         let place = position(of: group)
         var first: (index: LogIndex, digest: UInt64)?
-        for node in nodes where wishes[place].voters.contains(node.id) {
-            guard let look = look(place, node), look.applied == look.commit,
-                look.last == look.commit, let machine = node.replica(of: place)?.machine
+        for id in members(of: group) {
+            let node = nodes[position(of: id)]
+            guard let look = look(place, node), look.last == look.commit else { return false }
+            if look.role == .witness { continue }
+            guard look.applied == look.commit, let machine = node.replica(of: place)?.machine
             else { return false }
             let here = (look.applied, machine.digest())
             if let first, first != here { return false }
@@ -61,7 +64,7 @@ extension Simulation {
         return true
     }
 
-    /// Whether all nodes run, and every group that is wanted is open on each of its voters.
+    /// Whether all nodes run, and every group that is wanted is open on each of its members.
     public var isOpen: Bool {
         nodes.allSatisfy { node in
             node.isUp && wishes.indices.allSatisfy { isDone(wishes[$0], $0, on: node) }
@@ -70,11 +73,12 @@ extension Simulation {
 
     /// Whether a node has done what the operators want of a group.
     private func isDone(_ wish: GroupWish, _ group: Int, on node: SimulatedNode<Machine>) -> Bool {
-        guard wish.voters.contains(node.id), !node.removedGroups.contains(group) else {
-            return true
-        }
+        guard !node.removedGroups.contains(group) else { return true }
         guard wish.isWanted else { return node.replica(of: group) == nil }
-        return node.replica(of: group)?.isOpen == true
+        guard let membership = membership(of: group) else {
+            return !wish.voters.contains(node.id) || node.replica(of: group)?.isOpen == true
+        }
+        return membership.position(of: node.id) == nil || node.replica(of: group)?.isOpen == true
     }
 
     /// The oracles' number of the life of a group that a node holds.
@@ -82,8 +86,56 @@ extension Simulation {
         nodes[position(of: node)].replica(of: group)?.track
     }
 
-    /// The nodes that should hold a group.
-    public func voters(of group: String) -> [NodeID] { wishes[position(of: group)].voters }
+    /// The newest members of a group's present life that are known for committed; nil before any.
+    func membership(of group: Int) -> Membership? {
+        guard let track = wishes[group].track, memberships.indices.contains(track) else {
+            return nil
+        }
+        return memberships[track]?.membership
+    }
+
+    /// The nodes that hold a group, as far as is known for committed.
+    public func members(of group: String) -> [NodeID] {
+        let place = position(of: group)
+        return membership(of: place)?.members.map(\.node) ?? wishes[place].voters
+    }
+
+    /// Those of them that have its state: all but witnesses.
+    public func holders(of group: String) -> [NodeID] {
+        let place = position(of: group)
+        guard let membership = membership(of: place) else { return wishes[place].voters }
+        return membership.members.indices.filter { membership.kind(of: $0) != .witness }
+            .map { membership.members[$0].node }
+    }
+
+    /// The members of a group and what each does, as far as is known for committed.
+    public func kinds(of group: String) -> [(node: NodeID, kind: MemberKind)] {
+        let place = position(of: group)
+        guard let membership = membership(of: place) else {
+            return wishes[place].voters.map { ($0, .voter) }
+        }
+        return membership.members.indices.map {
+            (membership.members[$0].node, membership.kind(of: $0))
+        }
+    }
+
+    /// Whether a change of members is under way anywhere, as any running node sees it.
+    public func isChanging(_ group: String) -> Bool {
+        let place = position(of: group)
+        return nodes.contains { node in
+            guard let look = look(place, node) else { return false }
+            return look.configurations.count > 1
+                || look.configurations.contains { $0.membership.goal != nil }
+        }
+    }
+
+    /// Nodes that hold a group, though they are no members of it.
+    public func strays(of group: String) -> [NodeID] {
+        let (place, members) = (position(of: group), members(of: group))
+        return nodes.filter { node in
+            node.box?.engine.slot(of: groupNames[place]) != nil && !members.contains(node.id)
+        }.map(\.id)
+    }
 
     /// Requests that should have ended by their deadline (and a second of grace), but have not.
     public var overdueRequests: Int {

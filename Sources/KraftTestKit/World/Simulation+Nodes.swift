@@ -64,9 +64,7 @@ extension Simulation {
     /// Does on a node what the operators want of a group, as far as it isn't done: an older life is
     /// removed, the wanted one created or opened.
     func reconcile(_ group: Int, on node: SimulatedNode<Machine>) {
-        guard let box = node.box, !node.isPaused, wishes[group].voters.contains(node.id) else {
-            return
-        }
+        guard let box = node.box, !node.isPaused else { return }
         let wish = wishes[group]
         if let slot = box.engine.slot(of: groupNames[group]) {
             let incarnation = box.engine.status(of: slot).incarnation
@@ -75,7 +73,7 @@ extension Simulation {
             } else if node.replica(of: group) == nil {
                 open(group, on: node)
             }
-        } else if wish.isWanted {
+        } else if wish.isWanted, wish.voters.contains(node.id) {
             open(group, on: node)
         }
     }
@@ -86,7 +84,10 @@ extension Simulation {
         do throws(KraftError) {
             let slot = try box.engine.openGroup(
                 groupNames[group], voters: wishes[group].voters, token: token, now: instant(node))
-            let track = track(box.engine.id(of: slot), group)
+            let track = oracles.track(of: box.engine.id(of: slot))
+            if box.engine.status(of: slot).incarnation == wishes[group].incarnation {
+                wishes[group].track = track
+            }
             node.add(
                 Replica(
                     group: group, track: track, slot: slot, machine: makeMachine(groupNames[group]))
@@ -94,8 +95,9 @@ extension Simulation {
             touch(node)
         } catch {
             end(Int(token) - 1, .unknown)
-            // A fenced node takes nothing on; its process is about to end.
-            guard error.code != .unavailable else { return }
+            // A fenced node takes nothing on; its process is about to end. Who was removed from the
+            // group waits to be taken in again.
+            guard error.code != .unavailable, error.code != .conflict else { return }
             report((.interface, "node \(node.id) can't open \(groupNames[group]): \(error)"))
         }
     }
@@ -105,7 +107,7 @@ extension Simulation {
         guard let box = node.box else { return }
         let token = begin(.replace, on: node, group: group)
         note("node \(node.id) removes \(groupNames[group])")
-        oracles.durability.remove(track(box.engine.id(of: slot), group))
+        oracles.durability.remove(oracles.track(of: box.engine.id(of: slot)))
         if let replica = node.replica(of: group) { node.forget(replica) }
         trace(node, 53, UInt64(group))
         box.engine.removeGroup(slot, token: token, now: instant(node))
@@ -287,6 +289,24 @@ extension Simulation {
 
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
+        case .groupCreated(let slot, let name):
+            guard node.replica(at: slot) == nil,
+                let group = groupNames.firstIndex(of: name)
+            else { return }
+            // A leader took this node in.
+            note("node \(node.id) is taken into \(name)")
+            pastCoverage.count(.replicasInvited)
+            open(group, on: node)
+        case .groupRemoved(let slot, let name, let id, let isFormerMember):
+            // The slot may be another replica's already.
+            guard let replica = node.replica(at: slot), oracles.ids[replica.track] == id else {
+                return
+            }
+            if isFormerMember {
+                note("node \(node.id) is a member of \(name) no more")
+                pastCoverage.count(.replicasRemoved)
+            }
+            node.forget(replica)
         case .fenced(let reason):
             pastCoverage.count(.fencings)
             node.isFenced = true

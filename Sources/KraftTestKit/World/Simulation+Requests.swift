@@ -26,7 +26,7 @@ public enum RequestOutcome<Value> {
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
     enum Kind {
-        case open, propose, read, transfer, remove
+        case open, propose, read, transfer, remove, change
         /// A life of a group goes, so that the next may come.
         case replace
     }
@@ -90,11 +90,11 @@ extension Simulation {
         return RequestID(place: place)
     }
 
-    /// A linearizable read on a node.
+    /// A read on a node, linearizable unless told otherwise.
     @discardableResult
     public func read(
         on node: NodeID, group: String, _ query: Machine.Query,
-        timeout: Nanoseconds = .seconds(5),
+        freshness: ReadFreshness = .linearizable, timeout: Nanoseconds = .seconds(5),
         then: ((RequestOutcome<Machine.Answer>) -> Void)? = nil
     ) -> RequestID {
         let node = nodes[position(of: node)]
@@ -109,12 +109,20 @@ extension Simulation {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(replica.track)
+        requests[place].ticket = ticket(replica.track, freshness)
         trace(node, 51, token)
         let now = instant(node)
-        box.engine.read(replica.slot, token: token, deadline: now + timeout, now: now)
+        box.engine.read(
+            replica.slot, freshness, token: token, deadline: now + timeout, now: now)
         touch(node)
         return RequestID(place: place)
+    }
+
+    /// What a read must find. Staleness is by a clock that may run a tenth too slow.
+    private func ticket(_ track: Int, _ freshness: ReadFreshness) -> RequestOracle.Ticket {
+        oracles.requests.now = time
+        guard case .bounded(let span) = freshness else { return oracles.requests.begin(track) }
+        return oracles.requests.begin(track, staleness: span.rawValue / 89 * 100 + 100)
     }
 
     /// Reads what this node has applied, without asking anybody. Nil while the node can't answer.
@@ -141,6 +149,30 @@ extension Simulation {
         let now = instant(node)
         box.engine.transfer(
             replica.slot, to: target, token: token, deadline: now + timeout, now: now)
+        touch(node)
+        return place
+    }
+
+    /// Asks a node for a change of a group's members; done when it has begun. The rest follows of
+    /// itself.
+    @discardableResult
+    public func changeMembers(
+        of group: String, _ change: MembershipChange, on node: NodeID,
+        timeout: Nanoseconds = .seconds(5)
+    ) -> RequestID {
+        let node = nodes[position(of: node)]
+        let token = begin(.change, on: node, group: position(of: group), timeout: timeout)
+        let place = RequestID(place: Int(token) - 1)
+        guard let (box, replica) = usable(node, group: position(of: group)) else {
+            end(place.place, .refused(.nodeStopped))
+            return place
+        }
+        trace(node, 58, token)
+        pastCoverage.count(.changesAsked)
+        note("\(group) is to change by \(change.summary), asked on node \(node.id)")
+        let now = instant(node)
+        box.engine.changeMembers(
+            replica.slot, change, token: token, deadline: now + timeout, now: now)
         touch(node)
         return place
     }
@@ -205,7 +237,7 @@ extension Simulation {
         pendingRequests -= 1
     }
 
-    private func usable(
+    func usable(
         _ node: SimulatedNode<Machine>, group: Int
     ) -> (EngineBox, Replica<Machine>)? {
         guard let box = node.box, !node.isPaused, let replica = node.replica(of: group),
@@ -222,6 +254,7 @@ extension Simulation {
         trace(node, 54, token)
         let index = replica.lastLook?.applied ?? .zero
         let applied = max(index, replica.appliedIndex)
+        oracles.requests.now = time
         report(
             oracles.requests.read(
                 requests[place].ticket, node: node.id, applied: replica.appliedIndex))
@@ -283,12 +316,14 @@ extension Simulation {
         case .remove:
             node.removedGroups.append(request.group)
         case .replace: reconcile(request.group, on: node)
+        case .change: pastCoverage.count(.changesBegun)
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .read:
             report((.interface, "a read ended with a reply"))
         case .propose:
             pastCoverage.count(.acknowledged)
+            oracles.requests.now = time
             report(
                 oracles.acknowledge(
                     request.ticket, command: request.command, request: place, index: index))
@@ -319,6 +354,7 @@ extension Simulation {
             requests[place].answer = .refused(reason)
             switch (kind, reason) {
             case (.read, _): pastCoverage.count(.readsRefused)
+            case (.change, _): pastCoverage.count(.changesRefused)
             case (.propose, .overloaded): pastCoverage.count(.overloaded)
             case (.propose, .staleRoute): pastCoverage.count(.staleRoutes)
             case (.propose, _): pastCoverage.count(.refused)
@@ -346,5 +382,13 @@ extension Simulation {
 
     func openRequests(of node: SimulatedNode<Machine>) -> [Int] {
         node.openRequests.filter { !requests[$0].isEnded }
+    }
+}
+
+extension MembershipChange {
+    /// For a log.
+    var summary: String {
+        let parts = add.map { "+\($0.node) \($0.kind)" } + remove.map { "-\($0)" }
+        return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
     }
 }

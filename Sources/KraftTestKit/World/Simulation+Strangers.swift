@@ -130,6 +130,12 @@ extension Simulation {
             var engine = try? Engine(
                 configuration, directory: &directory, boot: 99, seed: 99, now: start)
         else { return randomBytes(40) }
+        // Before its first write is durable it speaks to nobody.
+        engine.endTurn(now: start)
+        while engine.nextApply() != nil {}
+        let writes = engine.effects.logWrites.map(\.id)
+        engine.effects.removeAll()
+        for write in writes { engine.step(.logWritten(write), now: start) }
         engine.step(.tick, now: start)
         engine.endTurn(now: start)
         while engine.nextApply() != nil {}

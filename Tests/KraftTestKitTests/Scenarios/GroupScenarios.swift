@@ -168,7 +168,7 @@ struct GroupScenarios {
         for group in groups { stage.elect(group) }
         stage.simulation.crash(3)
         for group in groups {
-            let voters = stage.simulation.voters(of: group).filter { $0 != 3 }
+            let voters = stage.simulation.holders(of: group).filter { $0 != 3 }
             stage.elect(group, of: voters)
             #expect(stage.write(on: voters[0], group).isDone)
         }

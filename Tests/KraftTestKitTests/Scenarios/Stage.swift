@@ -192,7 +192,7 @@ final class Stage {
         #expect(isLed, "a group has no leader", sourceLocation: sourceLocation)
         for group in groups.prefix(8) {
             // The first may meet a connection with a backlog of what was slow.
-            let node = simulation.voters(of: group)[0]
+            let node = simulation.holders(of: group)[0]
             let isWritten = (1...4).contains { _ in write(on: node, group).isDone }
             #expect(isWritten, "\(group) takes no write", sourceLocation: sourceLocation)
         }
@@ -201,7 +201,7 @@ final class Stage {
         }
         #expect(isEqual, "the replicas differ", sourceLocation: sourceLocation)
         for group in groups {
-            for node in simulation.voters(of: group) {
+            for node in simulation.holders(of: group) {
                 let machine = simulation.machine(of: group, on: node)
                 for id in acknowledged[group] ?? []
                 where machine?.answer(.contains(id)) != .contains(true) {
