@@ -11,4 +11,8 @@ public enum Fault: Int, CaseIterable, Sendable {
     case slowDisk, hangingDisk, failedWrite, failedPreparation, failedRead
     // Groups.
     case transfer, transferStorm, groupStop, handOver, groupAnew
+    case stepDown, forcedElection, priorityChange
+    // Members.
+    case memberChange, memberSwap, newMembers, twoAdmins, removeAndReturn, learnerPromoted
+    case crashInChange
 }

@@ -3,9 +3,9 @@ import RaftCore
 
 /// Does the faults of a plan to a cluster, and undoes them after a while.
 final class FaultInjector<Machine: StateMachine> {
-    private let simulation: Simulation<Machine>
-    private let plan: Plan
-    private var random: SeededRandom
+    let simulation: Simulation<Machine>
+    let plan: Plan
+    var random: SeededRandom
     private var isStopped = false
     /// Clients turn to one node for one group: so many writes and reads at once.
     var crowd: (_ group: String, _ node: NodeID, _ writes: Int, _ reads: Int) -> Void = {
@@ -34,7 +34,7 @@ final class FaultInjector<Machine: StateMachine> {
     /// No new faults from now on, and what would end one does nothing any more.
     func stop() { isStopped = true }
 
-    private func after(
+    func after(
         _ range: ClosedRange<UInt64>, _ body: @escaping (FaultInjector) -> Void
     ) {
         let span = random.number(in: range)
@@ -47,10 +47,10 @@ final class FaultInjector<Machine: StateMachine> {
         }
     }
 
-    private var electionTimeout: UInt64 { plan.options.timing.electionTimeout.rawValue }
-    private var nodes: [NodeID] { simulation.nodeIDs }
-    private var someNode: NodeID { random.pick(nodes) }
-    private var someGroup: String { simulation.groupNames[random.below(plan.groups)].string }
+    var electionTimeout: UInt64 { plan.options.timing.electionTimeout.rawValue }
+    var nodes: [NodeID] { simulation.nodeIDs }
+    var someNode: NodeID { random.pick(nodes) }
+    var someGroup: String { simulation.groupNames[random.below(plan.groups)].string }
     private var someLeader: NodeID { simulation.leader(of: someGroup) ?? someNode }
 
     /// Two different nodes; nil when there is one only.
@@ -97,6 +97,19 @@ final class FaultInjector<Machine: StateMachine> {
         case .groupStop: stopGroup()
         case .handOver: shutDown(someNode)
         case .groupAnew: replaceGroup()
+        case .stepDown:
+            let group = someGroup
+            simulation.stepDown(group, on: simulation.leader(of: group) ?? someNode)
+        case .forcedElection: simulation.forceElection(someGroup, on: someNode)
+        case .priorityChange:
+            let (group, node) = (someGroup, someNode)
+            simulation.setPriority(random.pick(0, 1, 5, 10), of: group, on: node)
+            after(10_000_000...plan.repairTime) {
+                $0.simulation.setPriority(10, of: group, on: node)
+            }
+        case .memberChange, .memberSwap, .newMembers, .twoAdmins, .removeAndReturn,
+            .learnerPromoted, .crashInChange:
+            injectIntoMembers(fault)
         default: injectIntoLinks(fault)
         }
     }
@@ -139,11 +152,11 @@ final class FaultInjector<Machine: StateMachine> {
 
     // MARK: Nodes
 
-    private func end(_ nodes: [NodeID], _ how: (FaultInjector, NodeID) -> Void) {
+    func end(_ nodes: [NodeID], _ how: (FaultInjector, NodeID) -> Void) {
         for node in nodes { restartLater(node, how) }
     }
 
-    private func restartLater(_ node: NodeID, _ how: (FaultInjector, NodeID) -> Void) {
+    func restartLater(_ node: NodeID, _ how: (FaultInjector, NodeID) -> Void) {
         how(self, node)
         after(1_000_000...plan.repairTime) { injector in
             guard !injector.simulation.isRunning(node) else { return }

@@ -41,6 +41,9 @@ public struct Plan: Sendable {
         /// What a client waits besides when it was refused.
         public var backOff: ClosedRange<UInt64> = 5_000_000...50_000_000
         public var readPermille = 300
+        /// Of 1,000 reads, how many use the lease, and how many may be somewhat old.
+        public var leaseReadPermille = 0
+        public var boundedReadPermille = 0
         /// A client makes up to this many writes at once, and waits for one of them.
         public var burst = 1
         /// Of 1,000 writes, how many carry a big command.
@@ -105,6 +108,9 @@ extension Plan {
         options.timing.beatInterval = .milliseconds(
             timeout / random.number(in: UInt64(5)...8))
         options.timing.handshakeTimeout = .milliseconds(1_000)
+        options.timing.leaseDuration = .milliseconds(random.pick(0, timeout / 2, timeout, timeout))
+        options.timing.diskStallTimeout = .milliseconds(random.pick(200, 500, 1_500))
+        options.timing.catchUpTimeout = .milliseconds(random.pick(500, 2_000, 5_000))
         options.clock.skewPercent = random.pick(0, 0, 1, 10)
         options.turns.sharePermille = random.pick(0, 200, 500, 900)
         duration = .milliseconds(
@@ -136,6 +142,7 @@ extension Plan {
         options.log.batchSizeBytes = random.pick(4, 16, 64) << 10
         options.limits.commandSizeBytes = 12 << 10
         options.limits.appendWindowEntries = random.pick(1, 4, 64, 16_384)
+        options.limits.appendWindowBytes = random.pick(1 << 10, 64 << 10, 8 << 20)
         options.limits.appendSizeBytes = random.pick(64, 1 << 10, 4 << 10, 16 << 10)
         options.limits.pendingProposalsPerGroup = random.pick(2, 64, 65_536)
         options.limits.peerQueueBytes = random.pick(4, 64, 16_384) << 10
@@ -152,6 +159,8 @@ extension Plan {
         load.burst = random.pick(1, 1, 4, 30)
         load.readPermille = random.pick(100, 300, 700)
         load.bigPermille = random.pick(0, 10, 200)
+        load.leaseReadPermille = random.pick(0, 300, 900)
+        load.boundedReadPermille = random.pick(0, 300)
         load.hotPermille = random.pick(0, 0, 500, 900)
     }
 

@@ -79,6 +79,7 @@ public final class SwarmRun {
     private var electionTimeout: UInt64 {
         let timing = plan.options.timing
         return timing.electionTimeout.rawValue + timing.electionSpread.rawValue
+            + timing.leaseDuration.rawValue
     }
 
     private func calmDown() {
@@ -92,6 +93,17 @@ public final class SwarmRun {
             simulation.isOpen && names.allSatisfy { simulation.leader(of: $0) != nil }
         }
         require(leaders, "no leader within ten election timeouts")
+        let changed = simulation.run(
+            atMost: Nanoseconds(
+                20 * electionTimeout + 2 * plan.options.timing.catchUpTimeout.rawValue),
+            lookingEvery: .milliseconds(5)
+        ) {
+            simulation.isOpen
+                && names.allSatisfy {
+                    !simulation.isChanging($0) && simulation.strays(of: $0).isEmpty
+                }
+        }
+        require(changed, "a change of members doesn't end, or a removed replica doesn't go")
         insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
         let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {
             names.allSatisfy { simulation.isInStep($0) }
@@ -136,7 +148,10 @@ public final class SwarmRun {
             atMost: Nanoseconds(electionTimeout), lookingEvery: .milliseconds(5)
         ) { simulation.isOpen }
         for node in simulation.nodeIDs {
-            for group in plan.groupNames { simulation.startGroup(group, on: node) }
+            for group in plan.groupNames {
+                simulation.startGroup(group, on: node)
+                simulation.setPriority(10, of: group, on: node)
+            }
         }
     }
 

@@ -51,7 +51,8 @@ final class Workload {
         let group = isHot ? 0 : clients[client].random.below(plan.groups)
         let timeout = Nanoseconds(clients[client].random.number(in: plan.load.timeout))
         let voters = simulation.holders(of: names[group])
-        if !voters.contains(clients[client].node) {
+        // Now and then through a node that may not hold it any more, or not yet.
+        if !voters.contains(clients[client].node), clients[client].random.chance(900) {
             clients[client].node = clients[client].random.pick(voters)
         }
         let node = clients[client].node
@@ -105,7 +106,15 @@ final class Workload {
     ) {
         let track = simulation.track(of: group, on: node)
         let id = track.flatMap { clients[client].random.element(acknowledged(in: $0)) }
-        read(group, on: node, track: track, id: id, timeout: timeout, then: then)
+        var freshness = ReadFreshness.linearizable
+        if clients[client].random.chance(plan.load.leaseReadPermille) { freshness = .lease }
+        if clients[client].random.chance(plan.load.boundedReadPermille) {
+            let span = clients[client].random.number(in: UInt64(1_000_000)...2_000_000_000)
+            freshness = .bounded(Nanoseconds(span))
+        }
+        read(
+            group, on: node, track: track, id: id, freshness: freshness, timeout: timeout,
+            then: then)
     }
 
     private func acknowledged(in track: Int) -> [UInt64] {
@@ -138,13 +147,17 @@ final class Workload {
 
     /// Reads whether something that was acknowledged before is there.
     func read(
-        _ group: Int, on node: NodeID, track: Int?, id: UInt64?, timeout: Nanoseconds,
+        _ group: Int, on node: NodeID, track: Int?, id: UInt64?,
+        freshness: ReadFreshness = .linearizable, timeout: Nanoseconds,
         then: @escaping (Bool) -> Void
     ) {
+        var isStaleAllowed = false
+        if case .bounded = freshness { isStaleAllowed = true }
         let query = id.map { AuditLog.Query.contains($0) } ?? .content
-        simulation.read(on: node, group: names[group], query, timeout: timeout) {
-            [self] outcome in
-            if case .done(_, .contains(false)) = outcome {
+        simulation.read(
+            on: node, group: names[group], query, freshness: freshness, timeout: timeout
+        ) { [self] outcome in
+            if case .done(_, .contains(false)) = outcome, !isStaleAllowed {
                 simulation.report(
                     (.acknowledgement, "a read on node \(node) misses command \(id ?? 0)"))
             }

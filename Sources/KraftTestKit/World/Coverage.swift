@@ -18,7 +18,7 @@ public struct Coverage: Sendable {
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
         case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
         case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
-        case changesAsked
+        case changesAsked, crashesInChange
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
