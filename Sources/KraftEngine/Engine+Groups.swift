@@ -310,6 +310,7 @@ extension Engine {
     public mutating func forceElection(_ slot: GroupSlot, now: Instant) -> Bool {
         let slot = slot.rawValue
         guard !isFenced, isLive[slot], groups[slot].isRunning else { return false }
+        holdPromise(of: slot)
         let isForced = groups[slot].raft.forceElection(now: now, effects: &raftEffects)
         absorb(slot, now: now)
         return isForced

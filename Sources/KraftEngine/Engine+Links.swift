@@ -129,6 +129,13 @@ extension Engine {
         touch(slot)
     }
 
+    /// An election that is forced although there is a leader: what this node has promised the
+    /// leader's node binds its votes all the same.
+    mutating func holdPromise(of slot: Int) {
+        guard let place = peerPlace(of: groups[slot].raft.leader) else { return }
+        groups[slot].raft.holdVotes(until: peers[place].promisedUntil)
+    }
+
     /// Nothing was heard of the node for an election timeout.
     private mutating func peerDied(_ place: Int, now: Instant) {
         let node = peers[place].node

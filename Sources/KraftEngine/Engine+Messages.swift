@@ -56,6 +56,7 @@ extension Engine {
         else { return }
         if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
         if case .timeoutNow = message, !isTicking(slot) { return }
+        if case .vote(let vote) = message, vote.isForced { holdPromise(of: slot) }
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
