@@ -62,8 +62,8 @@ public final class Simulation<Machine: StateMachine> {
     /// bad frame; and those that nodes which ended since have found.
     var badStreams: UInt64 = 0
     var badFramesFound: UInt64 = 0
-    /// A handshake of another cluster, as its engine would send it; made when first needed.
-    var strangerHellos: [StrangerHello: [UInt8]] = [:]
+    /// By cluster: a hello as an engine would send it, made when first needed.
+    var strangerHellos: [String: [UInt8]] = [:]
     var networkRandom: SeededRandom
     var diskRandom: SeededRandom
     var turnRandom: SeededRandom

@@ -25,7 +25,7 @@ enum Replay {
     /// Cuts a failing plan down, judging in processes of their own, as a trap ends one.
     static func minimize(_ plan: Plan) -> Int32 {
         say("minimising \(plan.text)")
-        var minimizer = Minimizer(progress: { say("  \($0)") }, judge: Child.judge)
+        var minimizer = Minimizer(progress: { say("  \($0.prefix(160))") }, judge: Child.judge)
         guard let (least, violation) = minimizer.minimize(plan) else {
             say("seed \(plan.text): nothing is broken")
             return 0

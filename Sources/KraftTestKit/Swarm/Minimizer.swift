@@ -51,11 +51,18 @@ public struct Minimizer {
     ) -> Bool {
         guard let candidate, candidate.text != best.plan.text, runs < runLimit else { return false }
         runs += 1
-        guard let violation = judge(candidate), violation.invariant == best.violation.invariant
+        guard let violation = judge(candidate),
+            Minimizer.areAlike(violation, best.violation)
         else { return false }
         best = (candidate, violation)
         progress("\(runs) runs: \(candidate.faults.count) faults, \(candidate.text)")
         return true
+    }
+
+    /// The same invariant, and for liveness the same complaint: which node and group is no matter.
+    private static func areAlike(_ a: Violation, _ b: Violation) -> Bool {
+        guard a.invariant == b.invariant else { return false }
+        return a.invariant != .liveness || a.message.prefix(12) == b.message.prefix(12)
     }
 
     /// The faults need to last no longer than until it breaks.

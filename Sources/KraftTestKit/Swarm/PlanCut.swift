@@ -85,6 +85,8 @@ extension Plan {
             load.clients = clients
         }
         cuts.append(cut)
+        let order = PlanCut.Key.allCases
+        cuts.sort { order.firstIndex(of: $0.key) ?? 0 < order.firstIndex(of: $1.key) ?? 0 }
         return true
     }
 

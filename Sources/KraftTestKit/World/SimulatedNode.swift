@@ -111,6 +111,8 @@ final class SimulatedNode<Machine: StateMachine> {
         var write: LogWrite
         var bytes: [UInt8]
         var isCached = false
+        /// What the write is to end with.
+        var failure: WriteFailure?
     }
 
     enum CrashKind { case powerCut, kill }

@@ -102,10 +102,11 @@ extension Simulation {
 
     private func cache(_ node: SimulatedNode<Machine>, id: LogWrite.ID) {
         guard let pending = node.pendingWrite else { return }
-        let failure = node.nextWriteFailure ?? drawFailure()
-        node.nextWriteFailure = failure
+        var failure = node.nextWriteFailure
+        node.nextWriteFailure = nil
+        if failure == nil, drawsFailure, diskRandom.chance(300) { failure = .write }
+        node.pendingWrite?.failure = failure
         if failure == .write {
-            node.nextWriteFailure = nil
             pastCoverage.count(.logWriteFailures)
             cache(part: diskRandom.below(pending.bytes.count + 1), of: pending, node)
             node.pendingWrite = nil
@@ -132,11 +133,9 @@ extension Simulation {
             segment: pending.write.segment)
     }
 
-    private func drawFailure() -> WriteFailure? {
-        guard options.disk.failurePerMillion > 0,
-            diskRandom.below(1_000_000) < options.disk.failurePerMillion
-        else { return nil }
-        return diskRandom.pick(WriteFailure.allCases)
+    private var drawsFailure: Bool {
+        options.disk.failurePerMillion > 0
+            && diskRandom.below(1_000_000) < options.disk.failurePerMillion
     }
 
     private func sync(_ node: SimulatedNode<Machine>, id: LogWrite.ID) {
@@ -145,8 +144,11 @@ extension Simulation {
             report((.interface, "node \(node.id) changed bytes while they were written"))
             return
         }
-        if let failure = node.nextWriteFailure {
-            node.nextWriteFailure = nil
+        var failure = pending.failure
+        if failure == nil, drawsFailure {
+            failure = diskRandom.pick(.sync, .syncKeptReadable)
+        }
+        if let failure {
             node.pendingWrite = nil
             pastCoverage.count(.syncFailures)
             note("a sync fails on node \(node.id)")

@@ -133,7 +133,12 @@ extension Simulation {
     public func strays(of group: String) -> [NodeID] {
         let (place, members) = (position(of: group), members(of: group))
         return nodes.filter { node in
-            node.box?.engine.slot(of: groupNames[place]) != nil && !members.contains(node.id)
+            guard let box = node.box, let slot = box.engine.slot(of: groupNames[place]) else {
+                return false
+            }
+            // Who was invited by a leader that lost its term before it committed that holds nothing,
+            // and nobody tells it.
+            return !members.contains(node.id) && box.engine.glance(at: slot).lastIndex > .zero
         }.map(\.id)
     }
 

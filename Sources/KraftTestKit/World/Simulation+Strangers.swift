@@ -23,7 +23,7 @@ public enum StrangerConduct: CaseIterable, Sendable {
     case unknownNode
     /// Messages before any hello.
     case messagesFirst
-    /// A sound hello of a member, then garbage.
+    /// A sound hello of a member that is known, then garbage.
     case impostor
 }
 
@@ -34,19 +34,20 @@ enum StrangerStep {
     case hangUp
 }
 
-/// Which handshake a stranger needs.
-struct StrangerHello: Hashable {
-    var clusterID: String
-    var node: NodeID
-    var target: NodeID
-}
-
 extension Simulation {
     /// Somebody who isn't a node connects to one, and behaves badly there. What it costs must be
     /// its own connection, no more.
     public func meetStranger(_ conduct: StrangerConduct, at node: NodeID) {
         let target = nodes[position(of: node)]
         guard target.isUp else { return }
+        var conduct = conduct
+        let member = NodeID(max(1, node.rawValue - 1))
+        // A node believes the first that comes under a number; only later does it know better.
+        if conduct == .impostor,
+            !peers(of: node).contains(where: { $0.node == member && $0.isConnected })
+        {
+            conduct = .garbage
+        }
         pastCoverage.count(.strangers)
         note("a stranger comes to node \(node): \(conduct)")
         let id = ConnectionID(rawValue: target.nextInboundID)
@@ -96,32 +97,33 @@ extension Simulation {
         (0..<count).map { _ in UInt8(truncatingIfNeeded: networkRandom.next()) }
     }
 
-    /// A hello as a real engine would send it, so that it keeps up with the handshake's format.
+    /// A hello as a real engine would send it, so that it keeps up with the handshake's format; only
+    /// who speaks to whom is written over.
     private func helloBytes(of conduct: StrangerConduct, to target: NodeID) -> [UInt8] {
-        // Only a node with a lower id dials; below the lowest there is none.
+        let cluster = conduct == .otherCluster ? "another" : clusterID
+        var bytes = strangerHellos[cluster] ?? forgeHello(of: cluster)
+        strangerHellos[cluster] = bytes
         let member = NodeID(max(1, target.rawValue - 1))
-        let key =
-            switch conduct {
-            case .otherCluster: StrangerHello(clusterID: "another", node: member, target: target)
-            case .wrongNode:
-                StrangerHello(clusterID: clusterID, node: member, target: NodeID(77))
-            case .unknownNode:
-                StrangerHello(clusterID: clusterID, node: NodeID(76), target: target)
-            default: StrangerHello(clusterID: clusterID, node: member, target: target)
-            }
-        if let bytes = strangerHellos[key] { return bytes }
-        let bytes = forgeHello(key)
-        strangerHellos[key] = bytes
+        let speaker = conduct == .unknownNode ? NodeID(76) : member
+        let expected = conduct == .wrongNode ? NodeID(77) : target
+        let format = StandardWireFormat()
+        bytes.withUnsafeMutableBytes { frame in
+            // The body begins with magic and versions, 4 bytes each; then these two.
+            let body = format.headerSize + 8
+            guard frame.count >= body + 8 else { return }
+            frame.storeBytes(of: speaker.rawValue.littleEndian, toByteOffset: body, as: UInt32.self)
+            frame.storeBytes(
+                of: expected.rawValue.littleEndian, toByteOffset: body + 4, as: UInt32.self)
+            format.seal(frame, kind: .hello)
+        }
         return bytes
     }
 
     /// Lets an engine of its own dial, and takes down what it says first.
-    private func forgeHello(_ hello: StrangerHello) -> [UInt8] {
-        let node = hello.node < hello.target ? hello.node : NodeID(hello.target.rawValue - 1)
-        guard !node.isNone else { return randomBytes(40) }
-        let target = EngineConfiguration.Peer(node: hello.target, address: "target")
+    private func forgeHello(of cluster: String) -> [UInt8] {
         var configuration = EngineConfiguration(
-            node: node, clusterID: hello.clusterID, peers: [target])
+            node: 1, clusterID: cluster,
+            peers: [EngineConfiguration.Peer(node: 2, address: "target")])
         configuration.log.segmentSizeBytes = 64 << 10
         configuration.limits.commandSizeBytes = 4 << 10
         var directory = SimulatedDisk(random: SeededRandom(seed: 1))
@@ -129,24 +131,28 @@ extension Simulation {
         guard
             var engine = try? Engine(
                 configuration, directory: &directory, boot: 99, seed: 99, now: start)
-        else { return randomBytes(40) }
+        else { preconditionFailure("an engine that can't start") }
+        func turn() {
+            engine.endTurn(now: start)
+            while engine.nextApply() != nil {}
+        }
         // Before its first write is durable it speaks to nobody.
-        engine.endTurn(now: start)
-        while engine.nextApply() != nil {}
+        turn()
         let writes = engine.effects.logWrites.map(\.id)
         engine.effects.removeAll()
         for write in writes { engine.step(.logWritten(write), now: start) }
         engine.step(.tick, now: start)
-        engine.endTurn(now: start)
-        while engine.nextApply() != nil {}
+        turn()
         guard let connection = engine.effects.connects.first?.connection else {
-            return randomBytes(40)
+            preconditionFailure("an engine that doesn't dial")
         }
         engine.effects.removeAll()
         engine.step(.connected(connection), now: start)
-        engine.endTurn(now: start)
-        while engine.nextApply() != nil {}
-        return engine.effects.sends.first.map { Array($0.block.bytes) } ?? randomBytes(40)
+        turn()
+        guard let hello = engine.effects.sends.first else {
+            preconditionFailure("an engine that doesn't introduce itself")
+        }
+        return Array(hello.block.bytes)
     }
 
     /// What a stranger does reaches the node. Says whether the engine was told anything.
