@@ -286,6 +286,8 @@ struct GroupWish {
     /// Which of its lives: rises each time that it is created anew.
     var incarnation: UInt64 = 1
     var isWanted = true
+    /// A change of its members was asked for.
+    var isChanged = false
     /// The oracles' number of that life, when some node has begun it.
     var track: Int?
 }

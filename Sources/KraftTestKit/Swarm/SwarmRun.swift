@@ -93,6 +93,12 @@ public final class SwarmRun {
             simulation.isOpen && names.allSatisfy { simulation.leader(of: $0) != nil }
         }
         require(leaders, "no leader within ten election timeouts")
+        // The longest deadline of a request that was made in the other phase: a change of members may
+        // still begin.
+        let ended = simulation.run(
+            atMost: Nanoseconds(max(plan.load.timeout.upperBound, 5_000_000_000) + 6_000_000_000)
+        ) { simulation.pendingRequests == 0 }
+        require(ended, "a request has not ended by its deadline")
         let changed = simulation.run(
             atMost: Nanoseconds(
                 20 * electionTimeout + 2 * plan.options.timing.catchUpTimeout.rawValue),
@@ -113,11 +119,6 @@ public final class SwarmRun {
             let track = simulation.track(of: group, on: node)
             workload.read(group, on: node, track: track, id: nil, timeout: timeout, then: then)
         }
-        // The longest deadline of a request that was made in the other phase.
-        let ended = simulation.run(
-            atMost: Nanoseconds(plan.load.timeout.upperBound + 6_000_000_000)
-        ) { simulation.pendingRequests == 0 }
-        require(ended, "a request has not ended by its deadline")
         guard simulation.violations.isEmpty else { return }
         workload.checkContents()
         simulation.checkBadFrames()

@@ -284,10 +284,12 @@ extension Simulation {
 
     // MARK: Groups on one node
 
-    /// Removes a group from all its nodes; one that is away does it when it is back.
+    /// Removes a group from all its nodes; one that is away does it when it is back. Not a group whose
+    /// members were changed: a node that left it would not know of its end, and would begin the next
+    /// life under the number of this one.
     public func removeGroup(_ group: String) {
         let place = position(of: group)
-        guard wishes[place].isWanted else { return }
+        guard wishes[place].isWanted, !wishes[place].isChanged else { return }
         pastCoverage.count(.groupRemovals)
         note("\(group) is to go")
         wishes[place].isWanted = false

@@ -129,17 +129,29 @@ extension Simulation {
         }
     }
 
-    /// Nodes that hold a group, though they are no members of it.
+    /// Nodes that hold a group, though they are no members of it and somebody whom they ask knows.
     public func strays(of group: String) -> [NodeID] {
         let (place, members) = (position(of: group), members(of: group))
         return nodes.filter { node in
-            guard let box = node.box, let slot = box.engine.slot(of: groupNames[place]) else {
+            guard !members.contains(node.id), let glance = glance(place, node) else {
                 return false
             }
-            // Who was invited by a leader that lost its term before it committed that holds nothing,
-            // and nobody tells it.
-            return !members.contains(node.id) && box.engine.glance(at: slot).lastIndex > .zero
+            // Who was invited by a leader that lost its term before it had committed that holds
+            // nothing and asks nobody; and who was away so long that all members it knows of have
+            // gone themselves asks in vain. Both are harmless, and stay.
+            guard glance.lastIndex > .zero, let known = glance.configurations.last?.membership
+            else { return false }
+            return known.members.contains { member in
+                member.node != node.id && self.glance(place, nodes[position(of: member.node)]) != nil
+            }
         }.map(\.id)
+    }
+
+    private func glance(_ group: Int, _ node: SimulatedNode<Machine>) -> Engine.GroupGlance? {
+        guard let box = node.box, let slot = box.engine.slot(of: groupNames[group]) else {
+            return nil
+        }
+        return box.engine.glance(at: slot)
     }
 
     /// Requests that should have ended by their deadline (and a second of grace), but have not.

@@ -169,6 +169,7 @@ extension Simulation {
         }
         trace(node, 58, token)
         pastCoverage.count(.changesAsked)
+        wishes[replica.group].isChanged = true
         note("\(group) is to change by \(change.summary), asked on node \(node.id)")
         let now = instant(node)
         box.engine.changeMembers(
