@@ -30,7 +30,8 @@ struct Counterexample<Model: SequentialModel> {
 
         var lines = ["\(object.isEmpty ? "the object" : object) is not linearizable"]
         let ended = answered.count { $0.returned < stuck.returned }
-        lines.append("  the \(ended) operations that ended before have an order, then nothing fits:")
+        lines.append(
+            "  the \(ended) operations that ended before have an order, then nothing fits:")
         lines.append("    \(line(stuck, since: entries))")
         let others =
             unheard == 0 ? "" : ", whatever became of \(unheard) that may have taken effect"

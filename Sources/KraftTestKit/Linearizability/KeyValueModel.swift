@@ -122,7 +122,9 @@ public struct KeyValueModel: SequentialModel {
         _ value: [UInt8], _ version: UInt64?, to state: State, if condition: UInt64?
     ) -> State? {
         guard let state = meeting(condition, state) else { return nil }
-        guard let version else { return State(value: value, version: state.version, isExact: false) }
+        guard let version else {
+            return State(value: value, version: state.version, isExact: false)
+        }
         guard isLater(version, than: state.version), isRead(value, as: version) else { return nil }
         return State(value: value, version: version, isExact: true)
     }

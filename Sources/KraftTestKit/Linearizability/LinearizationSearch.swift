@@ -247,7 +247,9 @@ struct LinearizationSearch<Model: SequentialModel> {
 
     /// What the operation would lead to; nil if it can't come next, or might as well come without
     /// the unheard one before it.
-    private mutating func result(_ operation: Model.Operation, _ answer: Model.Answer?) -> Model.State? {
+    private mutating func result(_ operation: Model.Operation, _ answer: Model.Answer?) -> Model
+        .State?
+    {
         steps += 1
         guard let result = model.step(states[state], operation, answer) else { return nil }
         if let frame = frames.last, frame.move?.isUnheard == true,
