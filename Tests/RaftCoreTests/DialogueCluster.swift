@@ -16,6 +16,8 @@ struct DialogueCluster {
 
     struct Node {
         var raft: Raft
+        /// What it has been told to write, on its disk or on the way there.
+        var written = HardState()
         /// The names of the entries in the log, from the first on.
         var names: [String] = []
         var disk = Disk()
@@ -104,6 +106,7 @@ struct DialogueCluster {
     ) {
         let raft = nodes[place].raft
         let node = raft.node
+        if effects.isHardStateChanged { nodes[place].written = raft.hardState }
         if effects.isContradicted { say("\(node) finds itself contradicted") }
         if raft.role != before.role || raft.term != before.term || raft.leader != before.leader {
             say("\(node) \(DialogueText.role(raft))")
@@ -149,7 +152,7 @@ struct DialogueCluster {
             let first = Int(append.previous.index.rawValue)
             sent.entries = Array(nodes[place].names[first..<(first + append.count)])
         }
-        let isDurable = nodes[place].disk.hardState == nodes[place].raft.hardState
+        let isDurable = nodes[place].disk.hardState == nodes[place].written
         if message.mustWaitForDurability, !isDurable {
             say("\(DialogueText.sent(sent))  (waits for its disk)")
             held.append(sent)
@@ -204,7 +207,7 @@ struct DialogueCluster {
         guard nodes[place].isRunning else { return }
         let raft = nodes[place].raft
         nodes[place].disk = Disk(
-            hardState: raft.hardState, log: raft.log, names: nodes[place].names)
+            hardState: nodes[place].written, log: raft.log, names: nodes[place].names)
         let released = held.filter { $0.from == raft.node }
         held.removeAll { $0.from == raft.node }
         act(place) { raft, now, effects in
@@ -232,6 +235,7 @@ struct DialogueCluster {
     mutating func restart(_ place: Int) {
         let disk = nodes[place].disk
         nodes[place].raft = start(nodes[place].raft.node, disk)
+        nodes[place].written = disk.hardState
         nodes[place].names = disk.names
         nodes[place].isRunning = true
         say("\(nodes[place].raft.node) \(DialogueText.role(nodes[place].raft))")
