@@ -22,13 +22,6 @@ struct DurabilityOracle {
     /// A disk was read.
     mutating func see(_ track: Int, node: Int, _ replica: Replica) -> Finding? {
         defer { seen[track][node] = replica }
-        if let last = replica.entries.last?.term, last > replica.term {
-            // Whoever forgets a term in which it took entries may obey an older leader again.
-            return (
-                .durability,
-                "disk of node \(node + 1): entries of term \(last), but its term is \(replica.term)"
-            )
-        }
         guard let before = seen[track][node] else { return nil }
         if replica.term < before.term {
             return (
