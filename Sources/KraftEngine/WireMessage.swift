@@ -210,6 +210,14 @@ enum WireMessage {
         return value
     }
 
+    private static func flags(
+        _ reader: inout ByteReader, known: UInt8
+    ) throws(ByteReader.Malformed) -> UInt8 {
+        let flags = try reader.read(UInt8.self)
+        guard flags & ~known == 0 else { throw ByteReader.Malformed() }
+        return flags
+    }
+
     private static func position(
         _ reader: inout ByteReader
     ) throws(ByteReader.Malformed) -> EntryPosition {
@@ -239,7 +247,7 @@ enum WireMessage {
                     commit: commit))
         case .appendReply:
             let index = LogIndex(try number(&reader))
-            let isRejected = try reader.read(UInt8.self) & 1 != 0
+            let isRejected = try flags(&reader, known: 1) != 0
             message = .appendReply(
                 .init(
                     term: term, index: index, isRejected: isRejected,
@@ -253,13 +261,13 @@ enum WireMessage {
             message = .heartbeatReply(.init(term: term, readSequence: try reader.read()))
         case .vote:
             let last = try position(&reader)
-            let flags = try reader.read(UInt8.self)
+            let flags = try flags(&reader, known: 3)
             message = .vote(
                 .init(
                     term: term, last: last, isPreVote: flags & 1 != 0,
                     isTransfer: flags & 2 != 0))
         case .voteReply:
-            let flags = try reader.read(UInt8.self)
+            let flags = try flags(&reader, known: 3)
             message = .voteReply(
                 .init(term: term, isPreVote: flags & 1 != 0, isGranted: flags & 2 != 0))
         case .timeoutNow: message = .timeoutNow(.init(term: term))
