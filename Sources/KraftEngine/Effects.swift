@@ -77,6 +77,11 @@ public struct Completion {
         case nodeStopped = 8
         /// A transfer's target isn't a voter, or the transfer timed out.
         case transferFailed = 9
+        /// Another change of members is under way.
+        case conflict = 20
+        /// A change that doesn't fit the members of the group, or names a node that isn't in the
+        /// cluster.
+        case badChange = 21
     }
 }
 
@@ -84,11 +89,21 @@ public struct Completion {
 public enum Notice: Sendable {
     case leaderChanged(slot: GroupSlot, leader: NodeID, term: Term)
     case groupCreated(slot: GroupSlot, name: GroupName)
-    case groupRemoved(slot: GroupSlot, name: GroupName)
+    /// `isFormerMember`: the group lives on elsewhere, without this node.
+    case groupRemoved(slot: GroupSlot, name: GroupName, id: GroupID, isFormerMember: Bool)
     case peerConnected(NodeID)
     case peerDisconnected(NodeID)
     /// No beat for an election timeout (`false`), or heard again (`true`).
     case peerAlive(NodeID, Bool)
+    /// Who is a member of a group changed, or is now known to be committed: see its status.
+    case membersChanged(slot: GroupSlot)
+    /// The cluster took a node in, or one left.
+    case rosterChanged(NodeID, hasLeft: Bool)
+    /// This node has left the cluster.
+    case leftCluster
+    /// A write of the log takes too long (`true`: this node leads nothing meanwhile), or came to
+    /// its end.
+    case diskStalled(Bool)
     /// A connection was refused or closed for what it sent; the reason is for a human.
     case connectionRefused(ConnectionID, peer: NodeID, reason: String)
     /// A message contradicted what this replica committed, or a second leader showed up in its

@@ -19,7 +19,8 @@ extension Engine {
     public mutating func nextApply() -> ApplyWork? {
         while let slot = applyQueue.popFirst() {
             groups[slot].isApplyQueued = false
-            guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying, !isFenced
+            guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying,
+                !groups[slot].isWitness, !isFenced
             else { continue }
             if let work = prepareApply(slot) { return work }
         }
@@ -77,7 +78,8 @@ extension Engine {
         case .descriptor:
             let epoch = Epoch(UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)))
             groups[slot].epoch = max(groups[slot].epoch, epoch)
-        case .noOp, nil: break
+        case .membership: membershipApplied(slot, bytes)
+        case .noOp, .withheld, nil: break
         }
     }
 
@@ -193,7 +195,7 @@ extension Engine {
         }
         groups[slot].appliedIndex = last
         if !groups[slot].reads.isEmpty { answerReads(slot) }
-        if groups[slot].newReads > 0 { touch(slot) }
+        if groups[slot].newReads > 0 || groups[slot].isLeaving { touch(slot) }
         queueApply(slot)
     }
 }

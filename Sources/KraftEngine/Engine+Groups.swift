@@ -20,6 +20,9 @@ extension Engine {
             guard !groups[slot].isOpened else {
                 throw KraftError(.conflict, "group '\(name)' is open already", group: name)
             }
+            guard !groups[slot].isLeaving else {
+                throw KraftError(.conflict, "this node was removed from the group", group: name)
+            }
             groups[slot].isOpened = true
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
             queueApply(slot)
@@ -27,32 +30,51 @@ extension Engine {
             return GroupSlot(rawValue: slot)
         }
         let membership = try membership(voters, name)
-        let incarnation = (tombstones[name] ?? 0) + 1
         let record = GroupRecord(
-            name: name, incarnation: incarnation, voters: membership.members)
-        let id = Engine.groupID(name, incarnation: incarnation)
+            name: name, incarnation: (tombstones[name] ?? 0) + 1, replica: .initial,
+            base: membership)
+        let id = Engine.groupID(record)
+        guard formerReplicas[id] == nil else {
+            throw KraftError(
+                .conflict,
+                "this node was removed from the group; it comes back when it is added again",
+                group: name)
+        }
         guard table.slot(of: id) == nil else {
             throw KraftError(
                 .conflict, "the ids of group '\(name)' and of another collide", group: name)
         }
-        let slot = insert(
-            RecoveredGroup(
-                id: id, name: name, incarnation: incarnation, voters: membership.members),
-            membership, now: now)
+        let slot = create(id, record, now: now)
         groups[slot].isOpened = true
-        let batch = writeGroup(.groupCreated, record, id)
-        // Nothing may be said in its name before it exists for good.
-        groups[slot].hardStateBatch = batch
-        durableTokens.append((batch, token))
-        effects.notices.append(.groupCreated(slot: GroupSlot(rawValue: slot), name: name))
+        durableTokens.append((groups[slot].hardStateBatch, token))
         touch(slot)
         return GroupSlot(rawValue: slot)
     }
 
-    static func groupID(_ name: GroupName, incarnation: UInt64) -> GroupID {
-        let bytes = Array(name.string.utf8)
+    /// A replica that holds nothing yet. Nothing may be said in its name before it exists for good.
+    mutating func create(_ id: GroupID, _ record: GroupRecord, now: Instant) -> Int {
+        let slot = insert(
+            RecoveredGroup(
+                id: id, name: record.name, incarnation: record.incarnation,
+                replica: record.replica,
+                configurations: [.init(index: .zero, membership: record.base)]),
+            now: now)
+        groups[slot].hardStateBatch = writeGroup(.groupCreated, record, id)
+        effects.notices.append(
+            .groupCreated(slot: GroupSlot(rawValue: slot), name: record.name))
+        return slot
+    }
+
+    /// All nodes derive the same id from a group's name, incarnation and first members. Two nodes
+    /// that were told different first members have two groups, of which one at most has a quorum.
+    static func groupID(_ record: GroupRecord) -> GroupID {
+        var writer = ByteWriter()
+        writer.writeString(record.name.string)
+        for member in record.base.members { writer.write(member.node.rawValue) }
         return GroupID(
-            bytes.withUnsafeBytes { XXH64($0.baseAddress, $0.count, incarnation) })
+            writer.bytes.withUnsafeBytes {
+                XXH64($0.baseAddress, $0.count, record.incarnation)
+            })
     }
 
     private func membership(
@@ -62,9 +84,10 @@ extension Engine {
             throw KraftError(
                 .badRequest, "voters: 1 to \(Membership.memberLimit) distinct nodes", group: name)
         }
-        for voter in membership.members where voter != configuration.node {
-            guard peerPlace(of: voter) != nil else {
-                throw KraftError(.badRequest, "voters: node \(voter) is not known", group: name)
+        for voter in membership.members where voter.node != configuration.node {
+            guard peerPlace(of: voter.node) != nil else {
+                throw KraftError(
+                    .badRequest, "voters: node \(voter.node) is not known", group: name)
             }
         }
         guard membership.position(of: configuration.node) != nil else {
@@ -73,10 +96,10 @@ extension Engine {
         return membership
     }
 
-    private mutating func writeGroup(
+    mutating func writeGroup(
         _ kind: RecordKind, _ record: GroupRecord, _ id: GroupID
     ) -> UInt64 {
-        let payload = record.encoded()
+        let payload = record.encoded
         let header = RecordHeader(
             kind: kind, payloadCount: payload.count, group: id, index: .zero, term: .zero, count: 0)
         return log.append(header) { target in
@@ -88,31 +111,18 @@ extension Engine {
 
     /// Groups that the log holds vote and store at once; they lead and apply when they have been
     /// opened.
-    static func members(
-        of recovered: [RecoveredGroup], node: NodeID
-    ) throws(KraftError) -> [(RecoveredGroup, Membership)] {
-        var adopted: [(RecoveredGroup, Membership)] = []
-        for group in recovered {
-            guard let membership = Membership(voters: group.voters),
-                membership.position(of: node) != nil
-            else {
-                throw KraftError(
-                    .storage, "group '\(group.name)' in the log doesn't have this node")
-            }
-            adopted.append((group, membership))
-        }
-        return adopted
-    }
-
-    mutating func insert(
-        _ recovered: RecoveredGroup, _ membership: Membership, now: Instant
-    ) -> Int {
+    mutating func insert(_ recovered: RecoveredGroup, now: Instant) -> Int {
         let raft = Raft(
-            node: configuration.node, membership: membership, hardState: recovered.hardState,
-            log: recovered.terms, options: raftOptions, seed: dice.next(), now: now)
+            replica: Replica(configuration.node, recovered.replica),
+            configurations: recovered.configurations, hardState: recovered.hardState,
+            log: recovered.terms, options: raftOptions, seed: dice.next(),
+            votesHeldUntil: votesHeldUntil, now: now)
+        guard let base = recovered.configurations.first?.membership else {
+            preconditionFailure("a group without members")
+        }
         let group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
-            serial: nextSerial, raft: raft, index: recovered.index,
+            serial: nextSerial, base: base, raft: raft, index: recovered.index,
             appliedIndex: recovered.terms.base.index)
         nextSerial += 1
         let slot: Int
@@ -160,8 +170,8 @@ extension Engine {
         let slot = slot.rawValue
         guard isLive[slot], groups[slot].isStopped else { return }
         groups[slot].isStopped = false
-        // Who leads may have changed meanwhile.
-        groups[slot].raft.leaderSuspected(now: now, after: configuration.timing.electionTimeout)
+        // Who leads may have changed meanwhile; what was promised to who led holds on.
+        suspectLeader(of: slot, after: configuration.timing.electionTimeout, now: now)
         queueApply(slot)
         touch(slot)
     }
@@ -172,15 +182,19 @@ extension Engine {
         let slot = slot.rawValue
         precondition(isLive[slot], "removes a group that isn't there")
         guard !isFenced else { return refuse(.local(token), .nodeStopped) }
+        tombstones[groups[slot].name] = groups[slot].incarnation
+        durableTokens.append((discard(slot, isFormerMember: false, now: now), token))
+    }
+
+    /// Ends a replica's life for good; returns the batch that says so.
+    mutating func discard(_ slot: Int, isFormerMember: Bool, now: Instant) -> UInt64 {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
         let group = groups[slot]
         let record = GroupRecord(
-            name: group.name, incarnation: group.incarnation,
-            voters: group.raft.membership.members)
+            name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
+            base: group.base, isFormerMember: isFormerMember)
         let batch = writeGroup(.groupRemoved, record, group.id)
-        durableTokens.append((batch, token))
-        tombstones[group.name] = group.incarnation
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false
@@ -189,9 +203,13 @@ extension Engine {
         touched.removeAll { $0 == slot }
         awake.removeAll { $0 == slot }
         applyQueue.removeAll { $0 == slot }
+        leaving.removeAll { $0 == slot }
         freeSlots.append(slot)
         effects.notices.append(
-            .groupRemoved(slot: GroupSlot(rawValue: slot), name: group.name))
+            .groupRemoved(
+                slot: GroupSlot(rawValue: slot), name: group.name, id: group.id,
+                isFormerMember: isFormerMember))
+        return batch
     }
 
     // MARK: Leadership
@@ -206,7 +224,8 @@ extension Engine {
         guard isLive[slot], groups[slot].isRunning else {
             return refuse(.local(token), .groupNotFound)
         }
-        guard groups[slot].raft.membership.position(of: node) != nil else {
+        let membership = groups[slot].raft.membership
+        guard let position = membership.position(of: node), membership.canLead(position) else {
             return refuse(.local(token), .transferFailed, leader: groups[slot].raft.leader)
         }
         if groups[slot].raft.leader == node {
@@ -254,14 +273,16 @@ extension Engine {
             let raft = groups[slot].raft
             var best: Int?
             for position in raft.progress.indices
-            where raft.membership.members[position] != configuration.node {
+            where raft.membership.members[position].node != configuration.node
+                && raft.membership.canLead(position)
+            {
                 guard raft.progress[position].state != .unreachable else { continue }
                 if let known = best, raft.progress[known].match >= raft.progress[position].match {
                     continue
                 }
                 best = position
             }
-            if let best { startTransfer(slot, to: raft.membership.members[best], now: now) }
+            if let best { startTransfer(slot, to: raft.membership.members[best].node, now: now) }
         }
     }
 
@@ -271,5 +292,33 @@ extension Engine {
         return groups.indices.contains { slot in
             isLive[slot] && groups[slot].raft.isLeader && groups[slot].raft.isTransferring
         }
+    }
+}
+
+extension Engine {
+    /// Gives leadership of a group up, without a successor in mind; nothing if this node doesn't
+    /// lead it.
+    public mutating func stepDown(_ slot: GroupSlot, now: Instant) {
+        let slot = slot.rawValue
+        guard !isFenced, isLive[slot], groups[slot].raft.isLeader else { return }
+        groups[slot].raft.stepDown(now: now, effects: &raftEffects)
+        absorb(slot, now: now)
+    }
+
+    /// Forces an election of a group: its leader steps down, any other replica campaigns although
+    /// there is a leader. What leases promise is kept. False if this replica can't lead.
+    public mutating func forceElection(_ slot: GroupSlot, now: Instant) -> Bool {
+        let slot = slot.rawValue
+        guard !isFenced, isLive[slot], groups[slot].isRunning else { return false }
+        let isForced = groups[slot].raft.forceElection(now: now, effects: &raftEffects)
+        absorb(slot, now: now)
+        return isForced
+    }
+
+    /// 1 to 10 (as it is at the start): the lower, the later this replica campaigns when a leader is
+    /// lost, so that others win. 0: never, but when it is told to.
+    public mutating func setPriority(_ slot: GroupSlot, _ priority: UInt8) {
+        guard isLive[slot.rawValue] else { return }
+        groups[slot.rawValue].raft.priority = min(priority, 10)
     }
 }

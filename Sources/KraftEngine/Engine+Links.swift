@@ -24,6 +24,7 @@ extension Engine {
 
     mutating func tickLinks(now: Instant) {
         for place in peers.indices { tick(place, now: now) }
+        tickJoining(now: now)
         strangers.removeAll { stranger in
             guard now >= stranger.since + configuration.timing.handshakeTimeout else {
                 return false
@@ -37,13 +38,14 @@ extension Engine {
     private mutating func tick(_ place: Int, now: Instant) {
         switch peers[place].link {
         case .down:
-            if configuration.node < peers[place].node, now >= peers[place].nextDial {
-                dial(place, now: now)
-            }
+            if isToDial(place), now >= peers[place].nextDial { dial(place, now: now) }
         case .dialling, .greeting:
             if now >= peers[place].linkSince + timing.handshakeTimeout {
                 dropLink(place, now: now)
             }
+        case .ready where peers[place].hasLeft:
+            // It has been told by now.
+            dropLink(place, now: now)
         case .ready:
             if let heard = peers[place].lastHeard, now >= heard + timing.electionTimeout {
                 // Half open, or the other side hangs: a new connection will tell.
@@ -59,12 +61,22 @@ extension Engine {
         }
     }
 
+    /// The node with the lower id dials.
+    private func isToDial(_ place: Int) -> Bool {
+        configuration.node < peers[place].node && !peers[place].hasLeft && !hasLeftCluster
+            && isIntroduced
+    }
+
     mutating func updateNodeDeadline() {
         var deadline = Instant.never
-        for peer in peers {
+        if !joining.isDone, isIntroduced { deadline = joining.nextTry }
+        if let since = logWriteSince, !isDiskStalled {
+            deadline = min(deadline, since + timing.diskStallTimeout)
+        }
+        for (place, peer) in peers.enumerated() {
             switch peer.link {
             case .down:
-                if configuration.node < peer.node { deadline = min(deadline, peer.nextDial) }
+                if isToDial(place) { deadline = min(deadline, peer.nextDial) }
             case .dialling, .greeting:
                 deadline = min(deadline, peer.linkSince + timing.handshakeTimeout)
             case .ready: deadline = min(deadline, peer.nextBeat)
@@ -82,11 +94,39 @@ extension Engine {
     private mutating func sendBeat(_ place: Int, now: Instant) {
         peers[place].nextBeat = now + timing.beatInterval
         peers[place].beatSequence += 1
+        peers[place].beatTimes[Int(peers[place].beatSequence % 16)] = now
         var out = FieldWriter(reserve(NodeMessage.Beat.size, to: place), .beat)
         out.put(peers[place].beatSequence)
         out.put(peers[place].lastBeatHeard)
         out.put(UInt32(clamping: groupsLed))
         out.put(UInt32(clamping: groups.count - freeSlots.count))
+        out.put(bootRecord.leaseMilliseconds)
+    }
+
+    /// A beat binds its receiver, and its echo says since when the sender is bound.
+    mutating func onBeat(_ place: Int, _ beat: NodeMessage.Beat, now: Instant) {
+        peers[place].lastBeatHeard = beat.sequence
+        peers[place].groupsLed = Int(beat.groupsLed)
+        peers[place].groups = Int(beat.groups)
+        if timing.leaseDuration > .zero {
+            peers[place].promisedUntil = now + .milliseconds(UInt64(bootRecord.leaseMilliseconds))
+        }
+        let sequence = peers[place].beatSequence
+        // The promise was made when the beat came there, and that was after it was sent here.
+        guard beat.leaseMilliseconds > 0, beat.echo > 0, beat.echo <= sequence,
+            sequence - beat.echo < 16
+        else { return }
+        let sent = peers[place].beatTimes[Int(beat.echo % 16)]
+        let until = sent + configuration.leaseUse(of: beat.leaseMilliseconds)
+        peers[place].supportedUntil = max(peers[place].supportedUntil, until)
+    }
+
+    /// What this node has promised the leader's node holds on.
+    mutating func suspectLeader(of slot: Int, after delay: Nanoseconds, now: Instant) {
+        let leader = groups[slot].raft.leader
+        let promised = peerPlace(of: leader).map { peers[$0].promisedUntil } ?? .zero
+        groups[slot].raft.leaderSuspected(now: now, after: delay, promisedUntil: promised)
+        touch(slot)
     }
 
     /// Nothing was heard of the node for an election timeout.
@@ -101,8 +141,7 @@ extension Engine {
                 if !groups[slot].raft.isLeader { rare.leadersResigned += 1 }
                 absorb(slot, now: now)
             } else if groups[slot].raft.leader == node {
-                groups[slot].raft.leaderSuspected(now: now)
-                touch(slot)
+                suspectLeader(of: slot, after: .zero, now: now)
             }
         }
     }
@@ -111,7 +150,7 @@ extension Engine {
         var alive = MemberSet()
         let members = groups[slot].raft.membership.members
         for position in members.indices
-        where peers.contains(where: { $0.node == members[position] && $0.isAlive }) {
+        where peers.contains(where: { $0.node == members[position].node && $0.isAlive }) {
             alive.insert(position)
         }
         return alive
@@ -129,6 +168,7 @@ extension Engine {
     }
 
     mutating func connected(_ connection: ConnectionID, now: Instant) {
+        joinConnected(connection)
         guard !isFenced, let place = peerPlace(of: connection),
             case .dialling = peers[place].link
         else { return }
@@ -142,6 +182,7 @@ extension Engine {
         let hello = Hello(
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: peers[place].node, boot: boot,
+            store: bootRecord.store, lives: bootRecord.lives, address: configuration.address,
             info: configuration.info
         ).encoded()
         let target = reserve(hello.count, to: place)
@@ -169,17 +210,30 @@ extension Engine {
         _ connection: ConnectionID, _ kind: FrameKind, _ body: UnsafeRawBufferPointer,
         now: Instant
     ) {
+        // Before this life is on the disk nobody may count on it.
+        guard isIntroduced else {
+            effects.closes.append(connection)
+            return
+        }
+        if kind == .join { return joinAsked(connection, body, now: now) }
         guard kind == .hello, let hello = Hello.decode(body) else {
             refuse(connection, peer: .none, "its first frame is not a hello", tell: false)
             return
         }
-        let objection = hello.objection(
+        var objection = hello.objection(
             node: configuration.node, clusterID: configuration.clusterID,
-            isPeer: { node in peers.contains { $0.node == node } })
+            isPeer: { node in
+                peers.contains { $0.node == node && !$0.hasLeft } || isWaitingToJoin
+            })
+        if objection == nil, let place = peerPlace(of: hello.node) {
+            objection = peers[place].identity.objection(hello)
+            if objection != nil { rare.identitiesRefused += 1 }
+        }
         if let objection {
             refuse(connection, peer: hello.node, objection, tell: true)
             return
         }
+        if peerPlace(of: hello.node) == nil { meet(hello, now: now) }
         guard let place = peerPlace(of: hello.node) else { return }
         guard hello.node < configuration.node else {
             refuse(
@@ -206,18 +260,24 @@ extension Engine {
         linkReady(place, hello, now: now)
     }
 
+    /// A new node that knows nobody is called by the cluster that it was taken into.
+    private var isWaitingToJoin: Bool {
+        peers.isEmpty && !hasLeftCluster && groups.count == freeSlots.count
+    }
+
+    private mutating func meet(_ hello: Hello, now: Instant) {
+        joining.isDone = true
+        onRoster(
+            [RosterEntry(node: hello.node, address: hello.address, generation: 0)], now: now)
+    }
+
     /// Closes an inbound connection, after telling it why if that may help somebody.
-    private mutating func refuse(
+    mutating func refuse(
         _ connection: ConnectionID, peer: NodeID, _ reason: String, tell: Bool
     ) {
         counters.handshakesRefused += 1
         if tell {
-            var writer = FrameWriter(headerSize: wire.headerSize, block: Block(capacity: 1_024))
-            let text = Array(reason.utf8.prefix(512))
-            let target = writer.reserve(text.count, format: wire)
-            text.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-            writer.seal(.refusal, format: wire)
-            effects.sends.append((connection, writer.block))
+            sendFrame(.refusal, Array(reason.utf8.prefix(512)), on: connection)
         }
         effects.closes.append(connection)
         effects.notices.append(
@@ -231,10 +291,12 @@ extension Engine {
         peers[place].link = .ready
         peers[place].boot = hello.boot
         peers[place].info = hello.info
+        note(hello, at: place)
         peers[place].dialPause = timing.reconnectMinimum
         peers[place].nextBeat = now
         peers[place].lastBeatHeard = 0
         heard(place, now: now)
+        sendRoster(to: place)
         effects.notices.append(.peerConnected(node))
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
             groups[slot].raft.peerConnected(node)
@@ -260,6 +322,7 @@ extension Engine {
 
     mutating func closed(_ connection: ConnectionID, now: Instant) {
         strangers.removeAll { $0.connection == connection }
+        joinClosed(connection, now: now)
         if let place = peerPlace(of: connection) { linkLost(place, now: now) }
         updateNodeDeadline()
     }
@@ -273,6 +336,7 @@ extension Engine {
         peers[place].writer = nil
         peers[place].queued.removeAll()
         peers[place].queuedBytes = 0
+        peers[place].supportedUntil = .zero
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
         peers[place].nextDial = now + pause + jitter
         peers[place].dialPause = Nanoseconds(
@@ -283,12 +347,12 @@ extension Engine {
         forwardsLost(place, now: now)
         for slot in groups.indices where isLive[slot] {
             questionsLost(to: node, slot)
+            changesLost(to: node, slot)
             if groups[slot].raft.isLeader {
                 groups[slot].raft.peerDisconnected(node)
                 touch(slot)
             } else if groups[slot].raft.leader == node {
-                groups[slot].raft.leaderSuspected(now: now, after: linkGrace)
-                touch(slot)
+                suspectLeader(of: slot, after: linkGrace, now: now)
             }
         }
     }
@@ -300,6 +364,7 @@ extension Engine {
     ) {
         guard !isFenced else { return }
         counters.bytesReceived += UInt64(bytes.count)
+        if joinReceived(connection, bytes, now: now) { return }
         if let place = peerPlace(of: connection) {
             receivedFromPeer(place, connection, bytes, now: now)
         } else if let place = strangers.firstIndex(where: { $0.connection == connection }) {
@@ -376,6 +441,10 @@ extension Engine {
                 isPeer: { _ in true })
             if hello.node != peers[place].node, objection == nil {
                 objection = "dialled node \(peers[place].node), but node \(hello.node) answered"
+            }
+            if objection == nil {
+                objection = peers[place].identity.objection(hello)
+                if objection != nil { rare.identitiesRefused += 1 }
             }
             if let objection { return linkRefused(place, objection, now: now) }
             linkReady(place, hello, now: now)

@@ -11,6 +11,24 @@ extension Engine {
         groups[slot].hardStateBatch = log.append(header) { _ in }.batch
     }
 
+    /// A record of the node itself; `about` names the node that it speaks of.
+    mutating func writeRecord(
+        _ kind: RecordKind, _ content: some BinaryCodable, about node: NodeID = .none
+    ) -> UInt64 {
+        var writer = ByteWriter()
+        content.encode(into: &writer)
+        let header = RecordHeader(
+            kind: kind, payloadCount: writer.count, group: GroupID(0), index: .zero,
+            term: .zero, count: Int(node.rawValue))
+        return log.append(header) { target in
+            writer.bytes.withUnsafeBytes { bytes in
+                if let source = bytes.baseAddress {
+                    target.copyMemory(from: source, byteCount: bytes.count)
+                }
+            }
+        }.batch
+    }
+
     /// Writes entries that the core took in: a new leader's own, or those of a message.
     mutating func writeEntries(
         _ append: RaftEffects.AppendedEntries, of slot: Int, from entries: UnsafeRawBufferPointer
@@ -24,6 +42,21 @@ extension Engine {
             ) { target in
                 target.storeBytes(of: 0, as: UInt32.self)
                 target.storeBytes(of: EntryKind.noOp.rawValue, toByteOffset: 4, as: UInt8.self)
+            }
+        case .membership:
+            let payload = groups[slot].raft.membership.encoded
+            writeRun(
+                slot, first: append.first, term: append.term, count: 1,
+                payloadCount: LogFormat.entryHeaderSize + payload.count,
+                isTruncation: append.isTruncation
+            ) { target in
+                target.storeBytes(of: UInt32(payload.count).littleEndian, as: UInt32.self)
+                target.storeBytes(
+                    of: EntryKind.membership.rawValue, toByteOffset: 4, as: UInt8.self)
+                payload.withUnsafeBytes {
+                    (target + LogFormat.entryHeaderSize).copyMemory(
+                        from: $0.baseAddress!, byteCount: $0.count)
+                }
             }
         case .message(let skipped):
             let start = EntryRun.size(entries, count: skipped)
@@ -76,6 +109,8 @@ extension Engine {
 
     mutating func logWritten(_ id: LogWrite.ID, now: Instant) {
         guard !isFenced, log.written(id) else { return }
+        logWriteSince = nil
+        if isDiskStalled { diskRecovered(now: now) }
         while let mark = appended.first, mark.batch <= log.completed {
             appended.removeFirst()
             guard isLive[mark.slot], groups[mark.slot].serial == mark.serial else { continue }
@@ -88,6 +123,17 @@ extension Engine {
             complete(.local(waiting.token), .done(index: .zero, replyStart: 0, replyCount: 0))
         }
         releaseDeferred(now: now)
+        // The first write tells the disk of this life: now others may hear of it.
+        if bootBatch > 0, isIntroduced {
+            bootBatch = 0
+            updateNodeDeadline()
+        }
+    }
+
+    private mutating func diskRecovered(now: Instant) {
+        isDiskStalled = false
+        effects.notices.append(.diskStalled(false))
+        for slot in groups.indices where isLive[slot] { touch(slot) }
     }
 
     // MARK: Reading back

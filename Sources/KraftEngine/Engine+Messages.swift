@@ -21,22 +21,9 @@ extension Engine {
 
     private mutating func onMessage(_ place: Int, _ message: IncomingMessage, now: Instant) {
         switch message {
-        case .raft(let id, let message, let entries):
-            guard entries.count <= configuration.log.segmentSizeBytes / 2 else {
-                return badFrame(place, "more entries than this node's segments hold", now: now)
-            }
-            guard let slot = table.slot(of: id), !groups[slot].isStopped else { return }
-            if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
-            if case .timeoutNow = message, !groups[slot].isRunning || isHandingLeadersOver {
-                return
-            }
-            groups[slot].raft.step(
-                from: peers[place].node, message, now: now, effects: &raftEffects)
-            absorb(slot, entries: entries, now: now)
-        case .beat(let beat):
-            peers[place].lastBeatHeard = beat.sequence
-            peers[place].groupsLed = Int(beat.groupsLed)
-            peers[place].groups = Int(beat.groups)
+        case .raft(let envelope, let message, let entries):
+            onRaft(place, envelope, message, entries, now: now)
+        case .beat(let beat): onBeat(place, beat, now: now)
         case .proposal(let header, let command):
             onForwardedProposal(place, header, command, now: now)
         case .outcome(let outcome, let reply): onOutcome(place, outcome, reply, now: now)
@@ -45,7 +32,34 @@ extension Engine {
         case .transfer(let transfer):
             guard let slot = table.slot(of: transfer.group) else { return }
             startTransfer(slot, to: transfer.target, now: now)
+        case .unknownReplica(let unknown): onUnknownReplica(place, unknown)
+        case .invitation(let invitation): onInvitation(place, invitation, now: now)
+        case .roster(let entries): onRoster(entries, now: now)
+        case .change(let change): onForwardedChange(place, change, now: now)
+        case .changeReply(let reply): onChangeReply(place, reply, now: now)
         }
+    }
+
+    private mutating func onRaft(
+        _ place: Int, _ envelope: RaftEnvelope, _ message: Message,
+        _ entries: UnsafeRawBufferPointer, now: Instant
+    ) {
+        guard entries.count <= configuration.log.segmentSizeBytes / 2 else {
+            return badFrame(place, "more entries than this node's segments hold", now: now)
+        }
+        guard let slot = table.slot(of: envelope.group),
+            groups[slot].raft.replica.id >= envelope.to
+        else { return tellUnknown(place, envelope, message) }
+        // What was meant for an earlier life here, or comes to one that must go, is void.
+        guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
+            !groups[slot].isLeaving
+        else { return }
+        if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
+        if case .timeoutNow = message, !isTicking(slot) { return }
+        groups[slot].raft.step(
+            from: Replica(peers[place].node, envelope.from), message,
+            memberships: envelope.memberships, now: now, effects: &raftEffects)
+        absorb(slot, entries: entries, now: now)
     }
 
     // MARK: What a core wants
@@ -67,11 +81,14 @@ extension Engine {
         let isRoleChanged = raftEffects.isRoleChanged
         let isCommitAdvanced = raftEffects.isCommitAdvanced
         let isReadConfirmed = raftEffects.isReadConfirmed
+        let isMembershipChanged = raftEffects.isMembershipChanged
+        if raftEffects.isRemoved { groups[slot].isLeaving = true }
         if raftEffects.isContradicted {
             effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
         }
         raftEffects.removeAll()
         if isRoleChanged { roleChanged(slot, now: now) }
+        if isMembershipChanged { membershipChanged(slot, now: now) }
         if isCommitAdvanced { queueApply(slot) }
         if isReadConfirmed { readsConfirmed(slot, now: now) }
     }
@@ -87,10 +104,7 @@ extension Engine {
         }
         if groups[slot].raft.role == .candidate { groups[slot].metrics.elections += 1 }
         if groups[slot].raft.isLeader {
-            for member in groups[slot].raft.membership.members where member != configuration.node {
-                if let place = peerPlace(of: member), peers[place].isReady { continue }
-                groups[slot].raft.peerDisconnected(member)
-            }
+            noteUnreachable(slot)
             groups[slot].raft.checkQuorum(
                 alive: aliveMembers(of: slot), now: now, effects: &raftEffects)
             if !groups[slot].raft.isLeader { absorb(slot, now: now) }
@@ -104,46 +118,89 @@ extension Engine {
         }
     }
 
+    private func isReachable(_ node: NodeID) -> Bool {
+        guard let place = peerPlace(of: node) else { return false }
+        return peers[place].isReady
+    }
+
+    /// Tells a leader's core which members no connection leads to.
+    mutating func noteUnreachable(_ slot: Int) {
+        for member in groups[slot].raft.membership.members
+        where member.node != configuration.node && !isReachable(member.node) {
+            groups[slot].raft.peerDisconnected(member.node)
+        }
+    }
+
     // MARK: Out
 
     /// The durability rule: a message that speaks of durable facts leaves when the group's newest
     /// term and vote are durable; of entries it names only those that are. All others leave at
     /// once.
-    private mutating func send(_ message: Message, to node: NodeID, from slot: Int) {
+    private mutating func send(_ message: Message, to replica: Replica, from slot: Int) {
         let batch = groups[slot].hardStateBatch
         if message.mustWaitForDurability, batch > log.completed {
             deferred.append(
                 DeferredMessage(
-                    batch: batch, slot: slot, serial: groups[slot].serial, to: node,
+                    batch: batch, slot: slot, serial: groups[slot].serial, to: replica,
                     message: message))
-        } else if node == configuration.node {
+        } else if replica.node == configuration.node {
             // The core's own vote, already durable: it comes back with the next completion, or now
             // if nothing is awaited.
             deferred.append(
                 DeferredMessage(
-                    batch: log.completed, slot: slot, serial: groups[slot].serial, to: node,
+                    batch: log.completed, slot: slot, serial: groups[slot].serial, to: replica,
                     message: message))
         } else {
-            transmit(message, to: node, from: slot)
+            transmit(message, to: replica, from: slot)
         }
     }
 
-    private mutating func transmit(_ message: Message, to node: NodeID, from slot: Int) {
-        guard let place = peerPlace(of: node), peers[place].isReady else { return }
-        let id = groups[slot].id
-        let size = WireMessage.size(message)
+    private mutating func transmit(_ message: Message, to replica: Replica, from slot: Int) {
+        guard let place = peerPlace(of: replica.node), peers[place].isReady else { return }
+        let envelope = RaftEnvelope(
+            group: groups[slot].id, from: groups[slot].raft.replica.id, to: replica.id)
+        let size = WireMessage.size(message, envelope)
         guard case .append(let append) = message, append.count > 0 else {
             let target = reserve(size, to: place)
-            WireMessage.write(message, group: id, entriesCount: 0, to: target)
+            WireMessage.write(message, envelope, entriesCount: 0, to: target)
             return
+        }
+        let membership = groups[slot].raft.membership
+        if let position = membership.position(of: replica),
+            membership.witnesses.contains(position)
+        {
+            return transmitWithheld(append, envelope, to: place, from: slot)
         }
         let first = append.previous.index.next
         let (count, entriesCount) = available(
             slot, from: first, most: append.count, limitBytes: .max)
         precondition(count == append.count, "entries went away between look and send")
         let target = reserve(size + entriesCount, to: place)
-        WireMessage.write(message, group: id, entriesCount: entriesCount, to: target)
+        WireMessage.write(message, envelope, entriesCount: entriesCount, to: target)
         copyEntries(slot, from: first, count: append.count, to: target + size)
+    }
+
+    /// Entries without their bytes, but for those that say who is a member: for a witness.
+    private mutating func transmitWithheld(
+        _ append: Message.Append, _ envelope: RaftEnvelope, to place: Int, from slot: Int
+    ) {
+        let first = append.previous.index.next
+        let (_, byteCount) = available(slot, from: first, most: append.count, limitBytes: .max)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 8)
+        defer { bytes.deallocate() }
+        if let base = bytes.baseAddress {
+            copyEntries(slot, from: first, count: append.count, to: base)
+        }
+        let kept = EntryRun.withheld(UnsafeRawBufferPointer(bytes), count: append.count)
+        let message = Message.append(append)
+        let size = WireMessage.size(message, envelope)
+        let target = reserve(size + kept.count, to: place)
+        WireMessage.write(message, envelope, entriesCount: kept.count, to: target)
+        kept.withUnsafeBytes { bytes in
+            if let source = bytes.baseAddress {
+                (target + size).copyMemory(from: source, byteCount: bytes.count)
+            }
+        }
     }
 
     /// Sends what waited for batches that are durable now, and takes in the cores' own votes.
@@ -155,7 +212,7 @@ extension Engine {
             }
             if waiting.batch > log.completed {
                 deferred.append(waiting)
-            } else if waiting.to == configuration.node {
+            } else if waiting.to.node == configuration.node {
                 guard !groups[waiting.slot].isStopped else { continue }
                 groups[waiting.slot].raft.step(
                     from: waiting.to, waiting.message, now: now, effects: &raftEffects)
@@ -174,12 +231,12 @@ extension Engine {
         let members = groups[slot].raft.membership.members
         for position in members.indices {
             guard groups[slot].raft.wantedEntries(by: position) != nil,
-                let place = peerPlace(of: members[position])
+                let place = peerPlace(of: members[position].node)
             else { continue }
             while hasRoom(place),
                 let wanted = groups[slot].raft.wantedEntries(by: position)
             {
-                let (count, _) = available(
+                let (count, byteCount) = available(
                     slot, from: wanted.first, most: wanted.most,
                     limitBytes: configuration.limits.appendSizeBytes)
                 guard count > 0 else {
@@ -187,7 +244,7 @@ extension Engine {
                     break
                 }
                 groups[slot].raft.sendEntries(
-                    to: position, count: count, effects: &raftEffects)
+                    to: position, count: count, byteCount: byteCount, effects: &raftEffects)
                 absorb(slot, now: .zero)
             }
         }

@@ -349,6 +349,13 @@ extension Engine {
             }
         }
         next = min(next, expireReads(of: slot, now: now))
+        if !groups[slot].changes.isEmpty {
+            tryChanges(of: slot, now: now)
+            for waiting in groups[slot].changes {
+                next = min(next, waiting.deadline)
+                if waiting.request == 0 { next = min(next, waiting.nextTry) }
+            }
+        }
         if let transfer = groups[slot].transfer {
             if transfer.deadline <= now {
                 groups[slot].transfer = nil
@@ -415,6 +422,7 @@ extension Engine {
             refuse(parked.origin, refusal)
         }
         dropReads(of: slot, refusal)
+        dropChanges(of: slot, refusal)
         if let transfer = groups[slot].transfer {
             groups[slot].transfer = nil
             waitingRequests -= 1

@@ -10,8 +10,12 @@ extension Engine {
     /// `readsReady` names the token once this node has applied all that was committed when the
     /// read began; or it ends with a completion that says why not, at the latest shortly after
     /// `deadline`.
+    ///
+    /// A `lease` read asks nobody while this node holds the lease of the group, a `bounded` one while
+    /// what was confirmed last is young enough; else both are as `linearizable`.
     public mutating func read(
-        _ slot: GroupSlot, token: RequestToken, deadline: Instant, now: Instant
+        _ slot: GroupSlot, _ freshness: ReadFreshness = .linearizable, token: RequestToken,
+        deadline: Instant, now: Instant
     ) {
         let slot = slot.rawValue
         guard !isFenced else { return refuse(.local(token), .nodeStopped) }
@@ -19,16 +23,59 @@ extension Engine {
             return refuse(.local(token), .groupNotFound)
         }
         guard !groups[slot].isStopped else { return refuse(.local(token), .groupStopped) }
-        addRead(slot, origin: .local(token), deadline: deadline)
+        guard !groups[slot].isWitness else {
+            return refuse(.local(token), .unavailable, leader: groups[slot].raft.leader)
+        }
+        switch freshness {
+        case .linearizable: break
+        case .lease:
+            guard holdsLease(slot, now: now) else { break }
+            rare.leaseReads += 1
+            let index = groups[slot].raft.commitIndex
+            return addRead(slot, .confirmed(index), origin: .local(token), deadline: deadline)
+        case .bounded(let staleness):
+            guard let since = groups[slot].freshSince, now <= since + staleness,
+                groups[slot].appliedIndex >= groups[slot].freshIndex
+            else { break }
+            rare.boundedReads += 1
+            effects.readsReady.append((token, GroupSlot(rawValue: slot)))
+            return
+        }
+        addRead(slot, .new, origin: .local(token), deadline: deadline)
     }
 
-    private mutating func addRead(_ slot: Int, origin: Origin, deadline: Instant) {
+    /// Whether this node may answer for the group without asking (dissertation section 6.4.1).
+    func holdsLease(_ slot: Int, now: Instant) -> Bool {
+        guard configuration.timing.leaseDuration > .zero, groups[slot].raft.isLeader else {
+            return false
+        }
+        return groups[slot].raft.holdsLease(now: now) { node in
+            peerPlace(of: node).map { peers[$0].supportedUntil } ?? .zero
+        }
+    }
+
+    private mutating func addRead(
+        _ slot: Int, _ stage: WaitingRead.Stage, origin: Origin, deadline: Instant
+    ) {
         guard groups[slot].isAccepting(configuration.limits.pendingProposalsPerGroup),
             waitingRequests < configuration.limits.pendingRequests
         else { return refuseRead(slot, origin, .overloaded) }
+        if case .confirmed(let index) = stage, index <= groups[slot].appliedIndex,
+            case .local(let token) = origin
+        {
+            effects.readsReady.append((token, GroupSlot(rawValue: slot)))
+            return
+        }
         waitingRequests += 1
-        groups[slot].reads.append(WaitingRead(origin: origin, stage: .new, deadline: deadline))
-        groups[slot].newReads += 1
+        let read = WaitingRead(origin: origin, stage: stage, deadline: deadline)
+        if case .new = stage {
+            groups[slot].reads.append(read)
+            groups[slot].newReads += 1
+        } else {
+            // Before those that still have to ask.
+            groups[slot].reads.insert(
+                read, at: groups[slot].reads.count - groups[slot].newReads)
+        }
         noteDeadline(deadline, slot)
         touch(slot)
     }
@@ -52,7 +99,7 @@ extension Engine {
         if groups[slot].raft.isLeader {
             guard let ticket = groups[slot].raft.requestRead() else { return }
             for place in first..<groups[slot].reads.count {
-                groups[slot].reads[place].stage = .ticket(ticket)
+                groups[slot].reads[place].stage = .ticket(ticket, since: now)
             }
             groups[slot].newReads = 0
             return
@@ -69,7 +116,7 @@ extension Engine {
         out.put(request)
         out.put(groups[slot].id.rawValue)
         for place in first..<groups[slot].reads.count {
-            groups[slot].reads[place].stage = .asked(leader, request: request)
+            groups[slot].reads[place].stage = .asked(leader, request: request, since: now)
         }
         groups[slot].newReads = 0
     }
@@ -87,7 +134,7 @@ extension Engine {
         }
         // As long as the asker waits at most; it asks again if this one gives up before.
         addRead(
-            slot,
+            slot, .new,
             origin: .peer(peers[place].node, peers[place].connection, request: request.request),
             deadline: now + configuration.timing.electionTimeout)
     }
@@ -112,8 +159,11 @@ extension Engine {
         guard let slot = table.slot(of: reply.group) else { return }
         let node = peers[place].node
         for number in groups[slot].reads.indices {
-            guard case .asked(node, request: reply.request) = groups[slot].reads[number].stage
+            guard
+                case .asked(node, request: reply.request, let since) =
+                    groups[slot].reads[number].stage
             else { continue }
+            if reply.index > .zero { noteFresh(slot, reply.index, since: since) }
             groups[slot].reads[number].stage =
                 reply.index == .zero ? .new : .confirmed(reply.index)
         }
@@ -131,9 +181,10 @@ extension Engine {
     mutating func readsConfirmed(_ slot: Int, now: Instant) {
         let confirmed = groups[slot].raft.confirmedReads
         for place in groups[slot].reads.indices {
-            guard case .ticket(let ticket) = groups[slot].reads[place].stage,
+            guard case .ticket(let ticket, let since) = groups[slot].reads[place].stage,
                 ticket.sequence <= confirmed
             else { continue }
+            noteFresh(slot, ticket.index, since: since)
             if case .peer(let node, let connection, let request) =
                 groups[slot].reads[place].origin
             {
@@ -144,6 +195,13 @@ extension Engine {
             groups[slot].reads[place].stage = .confirmed(ticket.index)
         }
         answerReads(slot)
+    }
+
+    /// A leader confirmed that at `since` all that was committed stood up to `index`.
+    private mutating func noteFresh(_ slot: Int, _ index: LogIndex, since: Instant) {
+        if let known = groups[slot].freshSince, known > since { return }
+        groups[slot].freshSince = since
+        groups[slot].freshIndex = max(groups[slot].freshIndex, index)
     }
 
     /// Names the confirmed reads whose index is applied, and forgets those that are over.
@@ -190,7 +248,7 @@ extension Engine {
     mutating func questionsLost(to node: NodeID, _ slot: Int) {
         guard !groups[slot].reads.isEmpty else { return }
         for place in groups[slot].reads.indices {
-            if case .asked(node, _) = groups[slot].reads[place].stage {
+            if case .asked(node, _, _) = groups[slot].reads[place].stage {
                 groups[slot].reads[place].stage = .new
             }
         }
@@ -238,4 +296,14 @@ extension Engine {
         groups[slot].reads.removeAll()
         groups[slot].newReads = 0
     }
+}
+
+/// How fresh a read's answer must be.
+public enum ReadFreshness: Sendable, Hashable {
+    /// It sees all that was answered before it began.
+    case linearizable
+    /// As that, if the clocks keep to `EngineConfiguration.Timing.clockDriftPerMille`.
+    case lease
+    /// It sees all that was answered longer ago than this, by this node's clock.
+    case bounded(Nanoseconds)
 }

@@ -9,7 +9,7 @@ extension Engine {
         let members = raft.membership.members
         let replicas = members.indices.map { position in
             GroupStatus.Replica(
-                node: members[position],
+                node: members[position].node, kind: raft.membership.kind(of: position),
                 matchIndex: matchIndex(raft, position), state: replicaState(raft, position))
         }
         return GroupStatus(
@@ -17,18 +17,22 @@ extension Engine {
             epoch: group.epoch, state: group.state, role: group.role, term: raft.term,
             leader: raft.leader,
             commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
-            firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex, voters: members,
+            firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex,
+            members: replicas.map { .init(node: $0.node, kind: $0.kind) },
+            isJoint: raft.membership.isJoint, change: raft.membership.goal?.change,
+            finishedChange: raft.configurations[0].membership.finished,
+            committedConfiguration: raft.configurations[0].index,
             replicas: replicas,
             isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0)
     }
 
     private func matchIndex(_ raft: Raft, _ position: Int) -> LogIndex {
-        if raft.membership.members[position] == configuration.node { return raft.durableIndex }
+        if raft.membership.members[position].node == configuration.node { return raft.durableIndex }
         return raft.isLeader ? raft.progress[position].match : .zero
     }
 
     private func replicaState(_ raft: Raft, _ position: Int) -> String {
-        if raft.membership.members[position] == configuration.node { return "replicate" }
+        if raft.membership.members[position].node == configuration.node { return "replicate" }
         guard raft.isLeader else { return "unknown" }
         return switch raft.progress[position].state {
         case .probe: "probe"
@@ -52,7 +56,8 @@ extension Engine {
             PeerStatus(
                 node: peer.node, address: peer.address, isConnected: peer.isReady,
                 isAlive: peer.isAlive, sinceHeard: peer.lastHeard.map { now - $0 },
-                queuedBytes: peer.queuedBytes, groupsLed: peer.groupsLed, groups: peer.groups,
+                queuedBytes: peer.queuedBytes, hasLeft: peer.hasLeft, groupsLed: peer.groupsLed,
+                groups: peer.groups,
                 info: peer.info)
         }
     }
@@ -69,19 +74,25 @@ extension Engine {
         package var leader: NodeID
         package var commitIndex: LogIndex
         package var appliedIndex: LogIndex
+        package var replica: Replica
+        /// Those of the log from the last committed one on.
+        package var configurations: [Raft.Configuration]
+        package var holdsLease: Bool
         /// Durable or not.
         package var lastIndex: LogIndex
         package var durableIndex: LogIndex
     }
 
-    package func glance(at slot: GroupSlot) -> GroupGlance {
+    package func glance(at slot: GroupSlot, now: Instant = .never) -> GroupGlance {
         let place = slot.rawValue
         return GroupGlance(
             id: groups[place].id, role: groups[place].role, state: groups[place].state,
             term: groups[place].raft.term,
             vote: groups[place].raft.hardState.vote, leader: groups[place].raft.leader,
             commitIndex: groups[place].raft.commitIndex,
-            appliedIndex: groups[place].appliedIndex,
+            appliedIndex: groups[place].appliedIndex, replica: groups[place].raft.replica,
+            configurations: groups[place].raft.configurations,
+            holdsLease: holdsLease(place, now: now),
             lastIndex: groups[place].raft.log.lastIndex,
             durableIndex: groups[place].raft.durableIndex)
     }
@@ -98,7 +109,12 @@ extension Group {
     var role: GroupStatus.Role {
         switch raft.role {
         case .leader: .leader
-        case .follower: .follower
+        case .follower:
+            switch raft.kind {
+            case .voter, nil: .follower
+            case .learner: .learner
+            case .witness: .witness
+            }
         case .preCandidate, .candidate: .candidate
         }
     }

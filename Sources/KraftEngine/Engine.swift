@@ -28,6 +28,8 @@ public struct Engine: ~Copyable {
     var table = GroupTable()
     var slotOfName: [GroupName: Int] = [:]  // ordered: looked up only
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
+    /// Replicas that were members once: none of them up to this one may live again.
+    var formerReplicas: [GroupID: ReplicaID] = [:]  // ordered: looked up only
     var nextSerial: UInt64 = 1
 
     // Links.
@@ -35,6 +37,18 @@ public struct Engine: ~Copyable {
     var strangers: [Stranger] = []
     var nextConnection: UInt64 = 2
     var nodeDeadline: Instant
+    let bootRecord: BootRecord
+    /// The batch of this life's boot record: before it is durable nobody is told of this life.
+    var bootBatch: UInt64 = 0
+    var joining: Joining
+    var hasLeftCluster = false
+    var ownGeneration: UInt64 = 0
+    /// What an earlier life promised with its beats may bind until then.
+    let votesHeldUntil: Instant
+    var logWriteSince: Instant?
+    var isDiskStalled = false
+    /// Groups whose replica here must go.
+    var leaving: [Int] = []
     var sparePool: [Block] = []
 
     // The log, and who waits for it.
@@ -79,7 +93,6 @@ public struct Engine: ~Copyable {
         let recovered = try LogRecovery.recover(
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
-        let adopted = try Engine.members(of: recovered.groups, node: configuration.node)
         self.configuration = configuration.fitted()
         self.wire = wire
         self.boot = boot
@@ -87,12 +100,22 @@ public struct Engine: ~Copyable {
         options.electionTimeout = configuration.timing.electionTimeout
         options.electionSpread = configuration.timing.electionSpread
         options.appendWindowEntries = configuration.limits.appendWindowEntries
+        options.appendWindowBytes = configuration.limits.appendWindowBytes
+        options.catchUpTimeout = configuration.timing.catchUpTimeout
         raftOptions = options
         log = SharedLog(
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
+        var store = recovered.boot?.store ?? 0
+        while store == 0 { store = dice.next() ^ boot }
+        bootRecord = BootRecord(
+            store: store, lives: (recovered.boot?.lives ?? 0) + 1,
+            leaseMilliseconds: configuration.leaseMilliseconds)
+        votesHeldUntil =
+            now + .milliseconds(UInt64(recovered.boot?.leaseMilliseconds ?? 0))
         self.dice = dice
         nodeDeadline = now
+        joining = Joining(seeds: configuration.seeds, now: now)
         peers = configuration.peers.filter { $0.node != configuration.node }
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
@@ -100,8 +123,14 @@ public struct Engine: ~Copyable {
         for tombstone in recovered.tombstones {
             tombstones[tombstone.name] = tombstone.incarnation
         }
-        for (group, membership) in adopted { _ = insert(group, membership, now: now) }
+        for former in recovered.formerReplicas { formerReplicas[former.group] = former.replica }
+        for group in recovered.groups { _ = insert(group, now: now) }
+        restoreRoster(recovered, now: now)
+        bootBatch = writeRecord(.boot, bootRecord)
     }
+
+    /// Whether this life is known to the disk, so that others may be told of it.
+    var isIntroduced: Bool { bootBatch <= log.completed }
 
     // MARK: Turns
 
@@ -134,10 +163,13 @@ public struct Engine: ~Copyable {
         }
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
+        if !leaving.isEmpty { removeLeavers(now: now) }
         while let preparation = log.takePreparation() {
             effects.segmentPreparations.append(preparation)
         }
         if let write = log.takeWrite() {
+            logWriteSince = now
+            updateNodeDeadline()
             counters.logWrites += 1
             counters.logBytesWritten += UInt64(write.byteCount)
             effects.logWrites.append(write)
@@ -150,7 +182,10 @@ public struct Engine: ~Copyable {
 
     private mutating func tick(now: Instant) {
         guard !isFenced else { return }
-        if now >= nodeDeadline { tickLinks(now: now) }
+        if now >= nodeDeadline {
+            checkDisk(now: now)
+            tickLinks(now: now)
+        }
         if now >= nextScan { scanAwake(now: now) }
     }
 
@@ -182,8 +217,28 @@ public struct Engine: ~Copyable {
 
     /// Whether the group's own timers count: not without a state machine, and a node that is about
     /// to go doesn't campaign.
-    private func isTicking(_ slot: Int) -> Bool {
-        groups[slot].isRunning && (groups[slot].raft.isLeader || !isHandingLeadersOver)
+    func isTicking(_ slot: Int) -> Bool {
+        groups[slot].isRunning
+            && (groups[slot].raft.isLeader || !(isHandingLeadersOver || isDiskStalled))
+    }
+
+    /// A write of the log that doesn't end: whoever leads here can acknowledge nothing, and others
+    /// might.
+    private mutating func checkDisk(now: Instant) {
+        guard let since = logWriteSince, !isDiskStalled,
+            now >= since + configuration.timing.diskStallTimeout
+        else { return }
+        isDiskStalled = true
+        rare.diskStalls += 1
+        effects.notices.append(.diskStalled(true))
+        for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
+            // Alone, there is nobody to lead instead.
+            guard groups[slot].raft.membership.members.count > 1 else { continue }
+            groups[slot].raft.stepDown(now: now, effects: &raftEffects)
+            rare.leadersResigned += 1
+            absorb(slot, now: now)
+        }
+        updateNodeDeadline()
     }
 
     /// Has `endTurn` look at the group.
@@ -200,6 +255,7 @@ public struct Engine: ~Copyable {
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
         if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
+        if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
             sendEntries(of: slot)
             groups[slot].raft.flush(now: now, effects: &raftEffects)
@@ -252,7 +308,7 @@ struct DeferredMessage {
     var batch: UInt64
     var slot: Int
     var serial: UInt64
-    var to: NodeID
+    var to: Replica
     var message: Message
 }
 
@@ -269,6 +325,14 @@ package struct RareBranches: Sendable {
     package var readBacks: UInt64 = 0
     package var leadersResigned: UInt64 = 0
     package var connectionsReplaced: UInt64 = 0
+    package var replicasInvited: UInt64 = 0
+    package var replicasRemoved: UInt64 = 0
+    package var membershipsChanged: UInt64 = 0
+    package var changesForwarded: UInt64 = 0
+    package var leaseReads: UInt64 = 0
+    package var boundedReads: UInt64 = 0
+    package var identitiesRefused: UInt64 = 0
+    package var diskStalls: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -312,6 +376,7 @@ extension EngineConfiguration {
         }
         for (name, value) in [
             ("appendWindowEntries", limits.appendWindowEntries),
+            ("appendWindowBytes", limits.appendWindowBytes),
             ("peerQueueBytes", limits.peerQueueBytes),
             ("pendingHandshakes", limits.pendingHandshakes),
             ("logQueueBytes", limits.logQueueBytes),
@@ -321,6 +386,12 @@ extension EngineConfiguration {
         ] where value < 1 { throw fail("limits.\(name)", "must be at least 1") }
         guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
             throw fail("log.batchSizeBytes", "must be at least 4096")
+        }
+        guard address.utf8.count <= RosterEntry.addressLimit,
+            seeds.allSatisfy({ $0.utf8.count <= RosterEntry.addressLimit })
+        else { throw fail("address", "must have at most \(RosterEntry.addressLimit) bytes") }
+        guard timing.leaseDuration <= .seconds(60), timing.clockDriftPerMille < 500 else {
+            throw fail("timing.leaseDuration", "must be at most 60 s, and the drift below half")
         }
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue

@@ -7,6 +7,11 @@ public struct EngineConfiguration: Sendable {
     public var clusterID: String
     /// The other nodes, and the addresses at which this node dials them. Opaque to the engine.
     public var peers: [Peer]
+    /// Where other nodes reach this one: what it tells those that it meets.
+    public var address = ""
+    /// Addresses of nodes of the cluster to join, asked in turn while this node knows no peers: an
+    /// engine with `peers`, or with a log that knows some, doesn't ask.
+    public var seeds: [String] = []
     /// Told to every peer that connects, and shown in its `PeerStatus`; at most 256 bytes. A server
     /// may put there what its peers should know: the address of another port, say.
     public var info = ""
@@ -37,6 +42,19 @@ public struct EngineConfiguration: Sendable {
         public var electionTimeout = Nanoseconds.milliseconds(750)
         /// Campaigns are spread at random over this much time after a leader is lost.
         public var electionSpread = Nanoseconds.milliseconds(300)
+        /// How long a node's beat binds it to the receiver's leaderships: it neither campaigns nor
+        /// votes against them meanwhile, so that their leader may answer `lease` reads without
+        /// asking. Zero: no promises, and `lease` reads are answered as linearizable ones. A dead
+        /// leader is missed for at least this long. Leases work between nodes that have them on.
+        public var leaseDuration = Nanoseconds.zero
+        /// How much faster or slower than real time a node's monotonic clock may run, in parts of a
+        /// thousand. Leases are shortened by it; beyond it they aren't safe.
+        public var clockDriftPerMille: UInt64 = 100
+        /// A write of the log that takes longer is taken for a hanging disk: the node leads no more
+        /// until it ends.
+        public var diskStallTimeout = Nanoseconds.milliseconds(1_500)
+        /// How long new members may take to catch up before the change is given up.
+        public var catchUpTimeout = Nanoseconds.seconds(60)
         /// A connection that has not completed its handshake by then is closed.
         public var handshakeTimeout = Nanoseconds.seconds(5)
         /// First and greatest pause before a peer is dialled again; doubles, with jitter.
@@ -65,6 +83,8 @@ public struct EngineConfiguration: Sendable {
         public var pendingRequests = 1_000_000
         /// Entries in flight to one follower of one group.
         public var appendWindowEntries = 16_384
+        /// Entry bytes in flight to one follower of one group.
+        public var appendWindowBytes = 8 << 20
         /// Entry bytes in one append message (at least one entry goes); never more than a quarter
         /// of a segment.
         public var appendSizeBytes = 256 << 10
@@ -76,5 +96,18 @@ public struct EngineConfiguration: Sendable {
         /// Inbound connections that have not completed their handshake.
         public var pendingHandshakes = 64
         public init() {}
+    }
+}
+
+extension EngineConfiguration {
+    var leaseMilliseconds: UInt32 {
+        UInt32(clamping: timing.leaseDuration.rawValue / 1_000_000)
+    }
+
+    /// How long a promise of `milliseconds` holds on this node's clock, counted from before it was
+    /// made, whichever way both clocks run.
+    func leaseUse(of milliseconds: UInt32) -> Nanoseconds {
+        let drift = timing.clockDriftPerMille
+        return Nanoseconds(UInt64(milliseconds) * 1_000_000 / (1_000 + drift) * (1_000 - drift))
     }
 }

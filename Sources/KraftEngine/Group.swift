@@ -9,6 +9,8 @@ struct Group {
     let incarnation: UInt64
     /// Tells this life of a slot from the next.
     let serial: UInt64
+    /// The members before the first entry: what a newcomer is told.
+    let base: Membership
     /// The version of the group's borders; part of its replicated state.
     var epoch: Epoch = .first
 
@@ -47,6 +49,18 @@ struct Group {
     /// How many at the end of `reads` have neither ticket nor question yet.
     var newReads = 0
     var transfer: WaitingTransfer?
+    var changes: [WaitingChange] = []
+    /// Changes of members that were seen to end, oldest first.
+    var finishedChanges: [Membership.FinishedChange] = []
+    static let finishedLimit = 16
+
+    /// All that was committed at `freshSince` stands up to `freshIndex`: for reads that may be as
+    /// old as that.
+    var freshIndex: LogIndex = .zero
+    var freshSince: Instant?
+
+    /// This replica is no member any more: it goes when it has applied what is committed.
+    var isLeaving = false
 
     /// When something of it is due; the engine looks at it then.
     var wakeAt: Instant = .never
@@ -63,8 +77,10 @@ struct Group {
     }
 
     var isRunning: Bool { isOpened && !isStopped }
+    /// It keeps terms, but no data: there is nothing to apply or to read.
+    var isWitness: Bool { raft.isWitness }
     var waitingCount: Int {
-        pending.count + orphaned.count + parked.count + reads.count + stagedCount
+        pending.count + orphaned.count + parked.count + reads.count + changes.count + stagedCount
     }
 }
 
@@ -98,10 +114,10 @@ struct ParkedProposal {
 struct WaitingRead {
     enum Stage {
         case new
-        /// This node leads; the ticket's round must be confirmed.
-        case ticket(Raft.ReadTicket)
-        /// The leader was asked.
-        case asked(NodeID, request: UInt64)
+        /// This node leads; the ticket's round, begun then, must be confirmed.
+        case ticket(Raft.ReadTicket, since: Instant)
+        /// The leader was asked then.
+        case asked(NodeID, request: UInt64, since: Instant)
         /// Answer once this is applied.
         case confirmed(LogIndex)
     }
@@ -109,6 +125,17 @@ struct WaitingRead {
     var origin: Origin
     var stage: Stage
     var deadline: Instant
+}
+
+/// A change of members that has not begun.
+struct WaitingChange {
+    var change: MembershipChange
+    var origin: Origin
+    var deadline: Instant
+    var nextTry: Instant
+    /// The leader that was asked; 0: none yet.
+    var request: UInt64 = 0
+    var asked = NodeID.none
 }
 
 struct WaitingTransfer {

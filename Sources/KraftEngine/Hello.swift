@@ -15,6 +15,12 @@ struct Hello: Hashable {
     var expected: NodeID
     /// Random for each life of a node's process.
     var boot: UInt64
+    /// Of the speaker's data folder: random, made with it.
+    var store: UInt64 = 0
+    /// How many lives the speaker has had on that folder.
+    var lives: UInt64 = 0
+    /// Where others reach the speaker.
+    var address = ""
     /// What the speaker wants its peers to know of it; opaque to the engine.
     var info = ""
 
@@ -26,7 +32,10 @@ struct Hello: Hashable {
         writer.write(node.rawValue)
         writer.write(expected.rawValue)
         writer.write(boot)
+        writer.write(store)
+        writer.write(lives)
         writer.writeString(clusterID)
+        writer.writeString(address)
         writer.writeString(info)
         return writer.bytes
     }
@@ -41,17 +50,22 @@ struct Hello: Hashable {
             let node = NodeID(try reader.read(UInt32.self))
             let expected = NodeID(try reader.read(UInt32.self))
             let boot = try reader.read(UInt64.self)
+            let store = try reader.read(UInt64.self)
+            let lives = try reader.read(UInt64.self)
             let clusterID = try reader.readString(limit: clusterIDLimit)
+            let address = try reader.readString(limit: RosterEntry.addressLimit)
             let info = try reader.readString(limit: infoLimit)
             // What a later version adds stands behind this, and is passed over.
             return Hello(
                 versions: low...high, clusterID: clusterID, node: node, expected: expected,
-                boot: boot, info: info)
+                boot: boot, store: store, lives: lives, address: address, info: info)
         } catch { return nil }
     }
 
     /// Why `self`, received by `node` of `clusterID`, is refused; nil if it is welcome.
-    func objection(node: NodeID, clusterID: String, isPeer: (NodeID) -> Bool) -> String? {
+    func objection(
+        node: NodeID, clusterID: String, expected known: NodeID? = nil, isPeer: (NodeID) -> Bool
+    ) -> String? {
         if !versions.overlaps(Hello.versions) {
             return "protocol versions \(versions) are not spoken here (\(Hello.versions))"
         }
@@ -59,7 +73,9 @@ struct Hello: Hashable {
             return "it belongs to cluster '\(printable(self.clusterID))', not to '\(clusterID)'"
         }
         if self.node == node { return "it claims to be node \(node), which is this node" }
-        if expected != node { return "it looks for node \(expected), but this is node \(node)" }
+        if expected != (known ?? node) {
+            return "it looks for node \(expected), but this is node \(node)"
+        }
         if !isPeer(self.node) { return "node \(self.node) is not a member" }
         return nil
     }

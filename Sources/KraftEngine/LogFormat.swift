@@ -37,6 +37,11 @@ enum EntryKind: UInt8 {
     case routedCommand = 2
     /// The group's new epoch: 8 bytes.
     case descriptor = 3
+    /// The group's members from here on.
+    case membership = 4
+    // 5 and 6: sessions and their commands.
+    /// A witness keeps this in the place of an entry whose bytes it isn't given. Empty.
+    case withheld = 7
 }
 
 enum RecordKind: UInt8 {
@@ -44,6 +49,12 @@ enum RecordKind: UInt8 {
     case hardState = 2
     case groupCreated = 3
     case groupRemoved = 4
+    /// One life of this node began.
+    case boot = 5
+    /// What the cluster knows of a node: its address, or that it left.
+    case roster = 6
+    /// What this node knows of another's data folder.
+    case identity = 7
 }
 
 /// A place in a node's whole log: segment number and offset, in one ordered number.
@@ -232,18 +243,34 @@ enum EntryRun {
     /// Whether `bytes` are exactly `count` entries of known kinds. Everything from outside passes
     /// here once; nothing below checks again.
     static func isWellFormed(_ bytes: UnsafeRawBufferPointer, count: Int) -> Bool {
+        check(bytes, count: count) != nil
+    }
+
+    /// Nil unless `bytes` are exactly `count` well-formed entries; else the memberships among
+    /// them, with the offset of their entries.
+    static func check(
+        _ bytes: UnsafeRawBufferPointer, count: Int
+    ) -> [(offset: Int, membership: Membership)]? {
+        var memberships: [(offset: Int, membership: Membership)] = []
         var offset = 0
-        for _ in 0..<count {
-            guard bytes.count - offset >= LogFormat.entryHeaderSize else { return false }
-            let payload = payloadCount(bytes, at: offset)
-            let kind = bytes[offset + 4]
-            guard EntryKind(rawValue: kind) != nil else { return false }
-            if kind >= EntryKind.routedCommand.rawValue, payload < 8 { return false }
+        for number in 0..<count {
+            guard bytes.count - offset >= LogFormat.entryHeaderSize else { return nil }
+            let size = payloadCount(bytes, at: offset)
+            guard let kind = EntryKind(rawValue: bytes[offset + 4]) else { return nil }
             offset += LogFormat.entryHeaderSize
-            guard bytes.count - offset >= payload else { return false }
-            offset += payload
+            guard bytes.count - offset >= size else { return nil }
+            switch kind {
+            case .command, .noOp, .withheld: break
+            case .routedCommand, .descriptor:
+                if size < 8 { return nil }
+            case .membership:
+                let payload = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + size)])
+                guard let membership = try? Membership.decode(payload) else { return nil }
+                memberships.append((number, membership))
+            }
+            offset += size
         }
-        return offset == bytes.count
+        return offset == bytes.count ? memberships : nil
     }
 
     /// How many bytes the first `count` entries take.
@@ -253,6 +280,24 @@ enum EntryRun {
             offset += LogFormat.entryHeaderSize + payloadCount(bytes, at: offset)
         }
         return offset
+    }
+
+    /// The entries as a witness gets them: without their bytes, but for memberships.
+    static func withheld(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8] {
+        var writer = ByteWriter(capacity: count * LogFormat.entryHeaderSize)
+        var offset = 0
+        for _ in 0..<count {
+            let size = LogFormat.entryHeaderSize + payloadCount(bytes, at: offset)
+            let kind = EntryKind(rawValue: bytes[offset + 4])
+            if kind == .membership || kind == .noOp {
+                writer.write(raw: UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + size)]))
+            } else {
+                writer.write(UInt32(0))
+                writer.write(EntryKind.withheld.rawValue)
+            }
+            offset += size
+        }
+        return writer.bytes
     }
 
     /// How many of `most` entries fit into `limit` bytes, and their size. At least one goes.

@@ -14,7 +14,8 @@ package enum LogInspection {
         package var id: GroupID
         package var name: GroupName
         package var incarnation: UInt64
-        package var voters: [NodeID]
+        /// Those of the log, ascending; the first holds before the first entry.
+        package var configurations: [Raft.Configuration]
         package var term: Term
         package var vote: NodeID
         /// Ascending, without gaps.
@@ -49,7 +50,8 @@ package enum LogInspection {
         return log.groups.map { group in
             Group(
                 id: group.id, name: group.name, incarnation: group.incarnation,
-                voters: group.voters, term: group.hardState.term, vote: group.hardState.vote,
+                configurations: group.configurations, term: group.hardState.term,
+                vote: group.hardState.vote,
                 entries: entries[group.id] ?? [])
         }.sorted { $0.id < $1.id }
     }

@@ -13,6 +13,13 @@ struct RecoveredLog {
     var groups: [RecoveredGroup] = []
     /// The last incarnation of each name that was removed here.
     var tombstones: [(name: GroupName, incarnation: UInt64)] = []
+    /// The last replica of a group that was a member here and isn't any more.
+    var formerReplicas: [(group: GroupID, replica: ReplicaID)] = []
+    /// The last life of this node; nil for a new folder.
+    var boot: BootRecord?
+    /// The newest word on each node.
+    var roster: [RosterEntry] = []
+    var identities: [(node: NodeID, identity: PeerIdentity)] = []
     /// The newest segments, within the cache's budget.
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
@@ -24,7 +31,9 @@ struct RecoveredGroup {
     var id: GroupID
     var name: GroupName
     var incarnation: UInt64
-    var voters: [NodeID]
+    var replica: ReplicaID
+    /// Ascending; the first is what held before the first entry.
+    var configurations: [Raft.Configuration]
     var hardState = HardState()
     var terms = LogTerms()
     var index = EntryIndex()
@@ -240,7 +249,7 @@ struct LogRecovery {
     private mutating func take(
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
     ) throws(KraftError) {
-        guard header.term.rawValue < WireMessage.numberLimit else {
+        guard header.term.rawValue < ByteReader.numberLimit else {
             throw LogRecovery.damage(
                 position.segment, "a term beyond all limits at offset \(position.offset)")
         }
@@ -251,15 +260,31 @@ struct LogRecovery {
             log.groups.append(
                 RecoveredGroup(
                     id: header.group, name: group.name, incarnation: group.incarnation,
-                    voters: group.voters))
+                    replica: group.replica,
+                    configurations: [.init(index: .zero, membership: group.base)]))
         case .groupRemoved:
             let group = try GroupRecord.decode(payload, position)
-            log.tombstones.removeAll { $0.name == group.name }
-            log.tombstones.append((group.name, group.incarnation))
+            if group.isFormerMember {
+                log.formerReplicas.removeAll { $0.group == header.group }
+                log.formerReplicas.append((header.group, group.replica))
+            } else {
+                log.tombstones.removeAll { $0.name == group.name }
+                log.tombstones.append((group.name, group.incarnation))
+            }
             if let place = places.removeValue(forKey: header.group) {
                 log.groups.remove(at: place)
                 for later in place..<log.groups.count { places[log.groups[later].id] = later }
             }
+        case .boot: log.boot = try decode(payload, position)
+        case .roster:
+            let entry: RosterEntry = try decode(payload, position)
+            log.roster.removeAll { $0.node == entry.node }
+            log.roster.append(entry)
+        case .identity:
+            let identity: PeerIdentity = try decode(payload, position)
+            let node = NodeID(UInt32(truncatingIfNeeded: header.count))
+            log.identities.removeAll { $0.node == node }
+            log.identities.append((node, identity))
         case .hardState:
             let place = try place(of: header, position)
             let state = HardState(term: header.term, vote: NodeID(UInt32(header.count)))
@@ -272,18 +297,35 @@ struct LogRecovery {
         }
     }
 
+    private func decode<T: BinaryCodable>(
+        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
+    ) throws(KraftError) -> T {
+        var reader = ByteReader(payload)
+        do throws(ByteReader.Malformed) { return try T(from: &reader) } catch {
+            throw LogRecovery.damage(
+                position.segment, "a record at offset \(position.offset) is malformed")
+        }
+    }
+
     private mutating func takeEntries(
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
     ) throws(KraftError) {
         let place = try place(of: header, position)
         let last = log.groups[place].terms.last
         guard header.count > 0, header.index > .zero, header.index <= last.index.next,
-            EntryRun.isWellFormed(payload, count: header.count)
+            let memberships = EntryRun.check(payload, count: header.count)
         else {
             throw LogRecovery.damage(
                 position.segment, "entries that don't fit at offset \(position.offset)")
         }
         if header.index <= last.index { log.groups[place].terms.truncate(from: header.index) }
+        log.groups[place].configurations.removeAll {
+            $0.index >= header.index && $0.index > .zero
+        }
+        for (offset, membership) in memberships {
+            log.groups[place].configurations.append(
+                .init(index: header.index + offset, membership: membership))
+        }
         guard header.term >= log.groups[place].terms.last.term else {
             throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
         }
@@ -304,38 +346,45 @@ struct LogRecovery {
     }
 }
 
-/// The payload of the records that tell of a group's creation and removal.
+/// The payload of the records that tell of a group's beginning and end on this node.
 struct GroupRecord {
     var name: GroupName
     var incarnation: UInt64
-    var voters: [NodeID]
+    var replica: ReplicaID
+    /// The members before the group's first entry.
+    var base: Membership
+    /// Of an end: the group lives on elsewhere, without this node.
+    var isFormerMember = false
 
-    func encoded() -> [UInt8] {
+    var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.writeString(name.string)
         writer.write(incarnation)
-        writer.write(UInt32(voters.count))
-        for voter in voters { writer.write(voter.rawValue) }
+        writer.write(position: replica.added)
+        writer.write(UInt8(isFormerMember ? 1 : 0))
+        base.encode(into: &writer)
         return writer.bytes
     }
 
     static func decode(
         _ payload: UnsafeRawBufferPointer, _ position: LogPosition
     ) throws(KraftError) -> GroupRecord {
-        do {
-            var reader = ByteReader(payload)
-            let string = try reader.readString(limit: GroupName.lengthLimit)
-            guard let name = GroupName(string) else { throw ByteReader.Malformed() }
-            let incarnation = try reader.read(UInt64.self)
-            let count = try reader.read(UInt32.self)
-            guard count <= UInt32(Membership.memberLimit) else { throw ByteReader.Malformed() }
-            var voters: [NodeID] = []
-            for _ in 0..<count { voters.append(NodeID(try reader.read(UInt32.self))) }
-            guard Membership(voters: voters) != nil else { throw ByteReader.Malformed() }
-            return GroupRecord(name: name, incarnation: incarnation, voters: voters)
-        } catch {
+        var reader = ByteReader(payload)
+        do throws(ByteReader.Malformed) { return try GroupRecord(from: &reader) } catch {
             throw LogRecovery.damage(
                 position.segment, "a group's record at offset \(position.offset) is damaged")
         }
+    }
+}
+
+extension GroupRecord {
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        let string = try reader.readString(limit: GroupName.lengthLimit)
+        guard let name = GroupName(string) else { throw ByteReader.Malformed() }
+        self.name = name
+        incarnation = try reader.read()
+        replica = ReplicaID(added: try reader.readPosition())
+        isFormerMember = try reader.readFlag()
+        base = try Membership(from: &reader)
     }
 }

@@ -14,7 +14,13 @@ struct Peer {
     }
 
     let node: NodeID
-    let address: String
+    var address: String
+    /// What the cluster knows of it; generation 0 is this node's own configuration.
+    var generation: UInt64 = 0
+    /// It left the cluster: it is neither dialled nor let in. Kept so that it can't come back by
+    /// mistake.
+    var hasLeft = false
+    var identity = PeerIdentity()
 
     var link = Link.down
     var connection = ConnectionID(rawValue: 0)
@@ -34,6 +40,14 @@ struct Peer {
     var nextBeat: Instant
     var beatSequence: UInt64 = 0
     var lastBeatHeard: UInt64 = 0
+    /// When the last beats were sent, by sequence: a lease counts from there.
+    var beatTimes = InlineArray<16, Instant>(repeating: .zero)
+    /// This node may take it that the peer supports its leaderships until then.
+    var supportedUntil: Instant = .zero
+    /// This node has promised to support the peer's leaderships until then.
+    var promisedUntil: Instant = .zero
+    /// The address that the peer itself gives out; empty before the first handshake.
+    var ownAddress = ""
     var groupsLed = 0
     var groups = 0
 
@@ -45,6 +59,7 @@ struct Peer {
     var firstForwarded: UInt64 = 1
     var forwardDeadline: Instant = .never
     var nextReadRequest: UInt64 = 1
+    var nextChangeRequest: UInt64 = 1
 
     var isReady: Bool { if case .ready = link { true } else { false } }
 

@@ -17,17 +17,35 @@ public struct GroupStatus: Sendable {
     public var appliedIndex: LogIndex
     public var firstIndex: LogIndex
     public var lastIndex: LogIndex
-    public var voters: [NodeID]
+    /// Who is a member, by this replica's log.
+    public var members: [Member]
+    /// Changing from one set of voters to another (dissertation section 4.3).
+    public var isJoint: Bool
+    /// The change of members that is under way, and the one that ended last, in the last committed
+    /// configuration that this replica knows of or a later one.
+    public var change: EntryPosition?
+    public var finishedChange: Membership.FinishedChange?
+    /// Where the configuration stands that is committed.
+    public var committedConfiguration: LogIndex
     /// What the leader knows of each replica; on other nodes only this node's own is known.
     public var replicas: [Replica]
     /// Nothing is under way and no timer runs: the group costs nothing.
     public var isQuiesced: Bool
 
     public enum State: String, Sendable { case running, stopped, recovering }
-    public enum Role: String, Sendable { case leader, follower, candidate }
+    public enum Role: String, Sendable { case leader, follower, candidate, learner, witness }
+
+    public struct Member: Sendable, Hashable {
+        public var node: NodeID
+        public var kind: MemberKind
+    }
+
+    /// Members that vote, witnesses too.
+    public var voters: [NodeID] { members.filter { $0.kind != .learner }.map(\.node) }
 
     public struct Replica: Sendable {
         public var node: NodeID
+        public var kind: MemberKind
         public var matchIndex: LogIndex
         /// `probe`, `replicate`, `unreachable`, or `unknown` on a node that doesn't lead.
         public var state: String
@@ -72,6 +90,8 @@ public struct PeerStatus: Sendable {
     /// Time since anything was heard; nil if never.
     public var sinceHeard: Nanoseconds?
     public var queuedBytes: Int
+    /// It left the cluster.
+    public var hasLeft: Bool
     /// What the peer says of itself in its beats.
     public var groupsLed: Int
     public var groups: Int

@@ -26,6 +26,10 @@ public enum FrameKind: UInt8, Sendable {
     case refusal = 2
     /// Messages, one behind the other.
     case messages = 3
+    /// In the place of a hello: a node that isn't a member asks to become one.
+    case join = 4
+    /// The answer to that: who is a member.
+    case roster = 5
 }
 
 /// The standard frame: 4 bytes magic and kind, 4 bytes body length, 8 bytes XXH3 of the body with

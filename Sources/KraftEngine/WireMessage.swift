@@ -9,7 +9,10 @@ enum NodeMessage {
         var echo: UInt64
         var groupsLed: UInt32
         var groups: UInt32
-        static let size = 1 + 24
+        /// How long the sender supports the receiver's leaderships from when it received the beat
+        /// that it echoes; 0: no promise.
+        var leaseMilliseconds: UInt32
+        static let size = 1 + 28
     }
 
     /// A client's command, on its way to the leader. The command follows.
@@ -51,6 +54,36 @@ enum NodeMessage {
         static let size = 1 + 24
     }
 
+    /// No such replica here: to a leader that thinks there is.
+    struct UnknownReplica {
+        var group: GroupID
+        var replica: ReplicaID
+        static let size = 1 + 24
+    }
+
+    /// A leader's word that the receiver is a member: all that it takes to begin as one.
+    struct Invitation {
+        var group: GroupID
+        var record: GroupRecord
+    }
+
+    /// Asks the leader to begin a change of members.
+    struct ForwardedChange {
+        var request: UInt64
+        var group: GroupID
+        var change: MembershipChange
+    }
+
+    /// `code` 0: begun, and the change's name is `position`; else a `Completion.Refusal`.
+    struct ChangeReply {
+        var request: UInt64
+        var group: GroupID
+        var code: UInt8
+        var leader: NodeID
+        var position: EntryPosition
+        static let size = 1 + 37
+    }
+
     /// Asks the leader to hand over to `target`.
     struct ForwardedTransfer {
         var group: GroupID
@@ -61,7 +94,12 @@ enum NodeMessage {
 
 /// A message as it was read, with its bytes still in the frame.
 enum IncomingMessage {
-    case raft(GroupID, Message, entries: UnsafeRawBufferPointer)
+    case raft(RaftEnvelope, Message, entries: UnsafeRawBufferPointer)
+    case unknownReplica(NodeMessage.UnknownReplica)
+    case invitation(NodeMessage.Invitation)
+    case roster([RosterEntry])
+    case change(NodeMessage.ForwardedChange)
+    case changeReply(NodeMessage.ChangeReply)
     case beat(NodeMessage.Beat)
     case proposal(NodeMessage.ForwardedProposal, command: UnsafeRawBufferPointer)
     case outcome(NodeMessage.ForwardedOutcome, reply: UnsafeRawBufferPointer)
@@ -70,12 +108,28 @@ enum IncomingMessage {
     case transfer(NodeMessage.ForwardedTransfer)
 }
 
-/// The first byte of each message.
+/// Which replicas of which group a Raft message is between.
+struct RaftEnvelope {
+    var group: GroupID
+    var from = ReplicaID.initial
+    var to = ReplicaID.initial
+    /// The configurations among an append's entries.
+    var memberships: [(offset: Int, membership: Membership)] = []
+
+    /// Only who was added later has a name to say.
+    var hasIDs: Bool { from != .initial || to != .initial }
+    var size: Int { 1 + 8 + (hasIDs ? 32 : 0) }
+}
+
+/// The first byte of each message. Raft messages with replica ids have the top bit set.
 enum MessageTag: UInt8 {
     case append = 1
-    case appendReply, heartbeat, heartbeatReply, vote, voteReply, timeoutNow, resigned
+    case appendReply, heartbeat, heartbeatReply, vote, voteReply, timeoutNow, resigned, removed
     case beat = 16
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
+    case unknownReplica, invitation, roster, change, changeReply
+
+    static let replicaIDs: UInt8 = 0x80
 }
 
 /// Writes the fields of one message into memory that has been reserved for them.
@@ -87,6 +141,24 @@ struct FieldWriter {
         put(tag.rawValue)
     }
 
+    /// The start of a Raft message.
+    init(_ place: UnsafeMutableRawPointer, _ tag: MessageTag, _ envelope: RaftEnvelope) {
+        self.place = place
+        put(tag.rawValue | (envelope.hasIDs ? MessageTag.replicaIDs : 0))
+        put(envelope.group.rawValue)
+        if envelope.hasIDs {
+            put(envelope.from)
+            put(envelope.to)
+        }
+    }
+
+    mutating func put(_ position: EntryPosition) {
+        put(position.term.rawValue)
+        put(position.index.rawValue)
+    }
+
+    mutating func put(_ replica: ReplicaID) { put(replica.added) }
+
     @inline(__always)
     mutating func put<T: FixedWidthInteger>(_ value: T) {
         place.storeBytes(of: value.littleEndian, as: T.self)
@@ -95,30 +167,30 @@ struct FieldWriter {
 }
 
 enum WireMessage {
-    /// Indexes and terms from outside stay below this, so that sums of them can't overflow.
-    static let numberLimit: UInt64 = 1 << 62
-    static let appendHeaderSize = 1 + 8 + 8 + 8 + 8 + 8 + 8 + 4 + 4
+    static let appendBodySize = 8 + 8 + 8 + 8 + 4 + 4
 
     /// Bytes of a Raft message; an append's entries come on top.
-    static func size(_ message: Message) -> Int {
-        switch message {
-        case .append: appendHeaderSize
-        case .appendReply: 1 + 8 + 8 + 8 + 1 + 16
-        case .heartbeat: 1 + 8 + 8 + 16
-        case .heartbeatReply: 1 + 8 + 8 + 8
-        case .vote: 1 + 8 + 8 + 16 + 1
-        case .voteReply: 1 + 8 + 8 + 1
-        case .timeoutNow, .resigned: 1 + 8 + 8
-        }
+    static func size(_ message: Message, _ envelope: RaftEnvelope) -> Int {
+        let body =
+            switch message {
+            case .append: appendBodySize
+            case .appendReply: 8 + 1 + 16
+            case .heartbeat: 16
+            case .heartbeatReply: 8
+            case .vote: 16 + 1
+            case .voteReply: 1
+            case .timeoutNow, .resigned: 0
+            case .removed: 16
+            }
+        return envelope.size + 8 + body
     }
 
     /// Writes `size(message)` bytes at `place`; `entriesCount` bytes of entries will follow.
     static func write(
-        _ message: Message, group: GroupID, entriesCount: Int,
+        _ message: Message, _ envelope: RaftEnvelope, entriesCount: Int,
         to place: UnsafeMutableRawPointer
     ) {
-        var out = FieldWriter(place, tag(message))
-        out.put(group.rawValue)
+        var out = FieldWriter(place, tag(message), envelope)
         out.put(message.term.rawValue)
         switch message {
         case .append(let m):
@@ -140,9 +212,12 @@ enum WireMessage {
         case .vote(let m):
             out.put(m.last.index.rawValue)
             out.put(m.last.term.rawValue)
-            out.put(UInt8((m.isPreVote ? 1 : 0) | (m.isTransfer ? 2 : 0)))
+            out.put(
+                UInt8(
+                    (m.isPreVote ? 1 : 0) | (m.isTransfer ? 2 : 0) | (m.isForced ? 4 : 0)))
         case .voteReply(let m):
             out.put(UInt8((m.isPreVote ? 1 : 0) | (m.isGranted ? 2 : 0)))
+        case .removed(let m): out.put(m.configuration)
         case .timeoutNow, .resigned: break
         }
     }
@@ -157,6 +232,7 @@ enum WireMessage {
         case .voteReply: .voteReply
         case .timeoutNow: .timeoutNow
         case .resigned: .resigned
+        case .removed: .removed
         }
     }
 
@@ -164,18 +240,42 @@ enum WireMessage {
     static func read(
         from reader: inout ByteReader
     ) throws(ByteReader.Malformed) -> IncomingMessage {
-        guard let tag = MessageTag(rawValue: try reader.read()) else {
+        let first = try reader.read(UInt8.self)
+        guard let tag = MessageTag(rawValue: first & ~MessageTag.replicaIDs) else {
             throw ByteReader.Malformed()
         }
+        let hasIDs = first & MessageTag.replicaIDs != 0
+        if hasIDs, tag.rawValue > MessageTag.removed.rawValue { throw ByteReader.Malformed() }
         switch tag {
         case .append, .appendReply, .heartbeat, .heartbeatReply, .vote, .voteReply, .timeoutNow,
-            .resigned:
-            return try readRaft(tag, from: &reader)
+            .resigned, .removed:
+            return try readRaft(tag, hasIDs: hasIDs, from: &reader)
+        case .unknownReplica:
+            return .unknownReplica(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
+        case .invitation:
+            return .invitation(
+                .init(group: GroupID(try reader.read()), record: try GroupRecord(from: &reader)))
+        case .roster: return .roster(try RosterEntry.readAll(from: &reader))
+        case .change:
+            return .change(
+                .init(
+                    request: try reader.read(), group: GroupID(try reader.read()),
+                    change: try MembershipChange(from: &reader)))
+        case .changeReply:
+            return .changeReply(
+                .init(
+                    request: try reader.read(), group: GroupID(try reader.read()),
+                    code: try reader.read(), leader: NodeID(try reader.read()),
+                    position: try reader.readPosition()))
         case .beat:
             return .beat(
                 .init(
                     sequence: try reader.read(), echo: try reader.read(),
-                    groupsLed: try reader.read(), groups: try reader.read()))
+                    groupsLed: try reader.read(), groups: try reader.read(),
+                    leaseMilliseconds: try reader.read()))
         case .proposal:
             let header = NodeMessage.ForwardedProposal(
                 request: try reader.read(), group: GroupID(try reader.read()),
@@ -195,59 +295,49 @@ enum WireMessage {
             return .readIndexReply(
                 .init(
                     request: try reader.read(), group: GroupID(try reader.read()),
-                    index: LogIndex(try number(&reader))))
+                    index: LogIndex(try reader.readNumber())))
         case .transfer:
             return .transfer(
                 .init(group: GroupID(try reader.read()), target: NodeID(try reader.read())))
         }
     }
 
-    private static func number(
-        _ reader: inout ByteReader
-    ) throws(ByteReader.Malformed) -> UInt64 {
-        let value = try reader.read(UInt64.self)
-        guard value < numberLimit else { throw ByteReader.Malformed() }
-        return value
-    }
-
-    private static func flags(
-        _ reader: inout ByteReader, known: UInt8
-    ) throws(ByteReader.Malformed) -> UInt8 {
-        let flags = try reader.read(UInt8.self)
-        guard flags & ~known == 0 else { throw ByteReader.Malformed() }
-        return flags
-    }
-
     private static func position(
         _ reader: inout ByteReader
     ) throws(ByteReader.Malformed) -> EntryPosition {
-        EntryPosition(index: LogIndex(try number(&reader)), term: Term(try number(&reader)))
+        EntryPosition(
+            index: LogIndex(try reader.readNumber()), term: Term(try reader.readNumber()))
     }
 
     private static func readRaft(
-        _ tag: MessageTag, from reader: inout ByteReader
+        _ tag: MessageTag, hasIDs: Bool, from reader: inout ByteReader
     ) throws(ByteReader.Malformed) -> IncomingMessage {
-        let group = GroupID(try reader.read())
-        let term = Term(try number(&reader))
+        var envelope = RaftEnvelope(group: GroupID(try reader.read()))
+        if hasIDs {
+            envelope.from = ReplicaID(added: try reader.readPosition())
+            envelope.to = ReplicaID(added: try reader.readPosition())
+        }
+        let term = Term(try reader.readNumber())
         var entries = UnsafeRawBufferPointer(start: nil, count: 0)
         let message: Message
         switch tag {
         case .append:
             let previous = try position(&reader)
-            let entriesTerm = Term(try number(&reader))
-            let commit = LogIndex(try number(&reader))
+            let entriesTerm = Term(try reader.readNumber())
+            let commit = LogIndex(try reader.readNumber())
             let count = Int(try reader.read(UInt32.self))
             entries = try reader.readBlob()
             guard entriesTerm <= term, previous.term <= entriesTerm || count == 0,
-                EntryRun.isWellFormed(entries, count: count)
+                let memberships = EntryRun.check(entries, count: count)
             else { throw ByteReader.Malformed() }
+            envelope.memberships = memberships
             message = .append(
                 .init(
                     term: term, previous: previous, entriesTerm: entriesTerm, count: count,
                     commit: commit))
         case .appendReply:
-            let index = LogIndex(try number(&reader))
-            let isRejected = try flags(&reader, known: 1) != 0
+            let index = LogIndex(try reader.readNumber())
+            let isRejected = try reader.readFlag()
             message = .appendReply(
                 .init(
                     term: term, index: index, isRejected: isRejected,
@@ -255,24 +345,26 @@ enum WireMessage {
         case .heartbeat:
             message = .heartbeat(
                 .init(
-                    term: term, commit: LogIndex(try number(&reader)),
+                    term: term, commit: LogIndex(try reader.readNumber()),
                     readSequence: try reader.read()))
         case .heartbeatReply:
             message = .heartbeatReply(.init(term: term, readSequence: try reader.read()))
         case .vote:
             let last = try position(&reader)
-            let flags = try flags(&reader, known: 3)
+            let flags = try reader.readFlags(known: 7)
             message = .vote(
                 .init(
                     term: term, last: last, isPreVote: flags & 1 != 0,
-                    isTransfer: flags & 2 != 0))
+                    isTransfer: flags & 2 != 0, isForced: flags & 4 != 0))
         case .voteReply:
-            let flags = try flags(&reader, known: 3)
+            let flags = try reader.readFlags(known: 3)
             message = .voteReply(
                 .init(term: term, isPreVote: flags & 1 != 0, isGranted: flags & 2 != 0))
         case .timeoutNow: message = .timeoutNow(.init(term: term))
+        case .removed:
+            message = .removed(.init(term: term, configuration: try reader.readPosition()))
         default: message = .resigned(.init(term: term))
         }
-        return .raft(group, message, entries: entries)
+        return .raft(envelope, message, entries: entries)
     }
 }

@@ -87,6 +87,16 @@ class WaitingCall<Value: Sendable>: Call, @unchecked Sendable {
 
 /// A request that ends with "done" or an error: creation, removal, transfer.
 final class DoneCall: WaitingCall<Result<Void, KraftError>>, @unchecked Sendable {
+    /// Ends at once, as `body` does.
+    func end(_ body: () throws(KraftError) -> Void) {
+        do throws(KraftError) {
+            try body()
+            resume(.success(()))
+        } catch {
+            fail(error)
+        }
+    }
+
     override func value(for error: KraftError) -> Result<Void, KraftError> { .failure(error) }
 
     override func completed(

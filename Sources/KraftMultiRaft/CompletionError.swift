@@ -21,7 +21,8 @@ extension Completion.Refusal {
         case .tooLarge: .tooLarge
         case .staleRoute: .staleRoute
         case .groupNotFound: .notFound
-        case .malformed: .badRequest
+        case .malformed, .badChange: .badRequest
+        case .conflict: .conflict
         }
     }
 
@@ -35,6 +36,9 @@ extension Completion.Refusal {
         case .groupStopped: "the group is stopped on this node"
         case .malformed: "the state machine could not decode the command"
         case .nodeStopped: "the node serves nothing any more"
+        case .conflict: "another change of members is under way"
+        case .badChange:
+            "the change doesn't fit the group's members, or names a node that isn't in the cluster"
         case .transferFailed: "leadership could not be handed over in time"
         }
     }

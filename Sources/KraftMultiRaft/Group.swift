@@ -83,8 +83,10 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     ) async throws(KraftError) -> (index: LogIndex, answer: S.Answer) {
         let call = ReadCall<S>(group: name, query: query, wantsIndex: wantsIndex)
         let kind: Submission.Kind = consistency == .local ? .localRead : .read
-        let submission = submission(kind, call, timeout: timeout)
-        let answer = try await call.value { _ in queue.submit(submission) }.get()
+        var submission = submission(kind, call, timeout: timeout)
+        submission.freshness = consistency.freshness
+        let readied = submission
+        let answer = try await call.value { _ in queue.submit(readied) }.get()
         return (call.index, answer)
     }
 
@@ -98,12 +100,34 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     }
 }
 
+extension ReadConsistency {
+    var freshness: ReadFreshness {
+        switch self {
+        case .linearizable, .local: .linearizable
+        case .lease: .lease
+        case .bounded(let staleness): .bounded(Nanoseconds(staleness))
+        }
+    }
+}
+
+extension Nanoseconds {
+    /// Zero for a span that isn't positive.
+    init(_ span: Duration) {
+        let (seconds, attoseconds) = span.components
+        guard seconds >= 0, attoseconds >= 0 else {
+            self = .zero
+            return
+        }
+        let sum =
+            Instant.zero + .seconds(UInt64(seconds))
+            + Nanoseconds(UInt64(attoseconds / 1_000_000_000))
+        self = sum - .zero
+    }
+}
+
 extension Instant {
     /// A deadline from now, on the loop's clock. Nothing but now for a timeout that isn't positive.
     static func after(_ timeout: Duration) -> Instant {
-        let (seconds, attoseconds) = timeout.components
-        let now = Instant(nanoseconds: EventLoop.clock)
-        guard seconds >= 0, attoseconds >= 0 else { return now }
-        return now + .seconds(UInt64(seconds)) + Nanoseconds(UInt64(attoseconds / 1_000_000_000))
+        Instant(nanoseconds: EventLoop.clock) + Nanoseconds(timeout)
     }
 }

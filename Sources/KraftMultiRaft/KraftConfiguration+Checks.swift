@@ -20,6 +20,9 @@ extension KraftConfiguration {
             submissionSizeLimitBytes >= limits.commandSizeBytes,
             "submissionSizeLimitBytes: must hold the largest command")
         try check(inboundConnectionLimit > 0, "inboundConnectionLimit: must be above zero")
+        for seed in join {
+            try check(NetworkAddress(seed) != nil, "join: \(seed) is not host:port")
+        }
         try validatePeers()
         try engine.validate()
     }
@@ -52,6 +55,8 @@ extension KraftConfiguration {
             node: node, clusterID: clusterID,
             peers: others.map { .init(node: $0.key, address: $0.value) })
         engine.info = info
+        engine.address = advertised(bound: nil) ?? listen
+        engine.seeds = join
         engine.timing = timing
         engine.log = log
         engine.limits = limits

@@ -12,6 +12,12 @@ public struct KraftConfiguration: Sendable {
     /// The nodes of the cluster and the addresses at which this node dials them. An entry for this
     /// node itself is its own address as the others see it, and is never dialled.
     public var peers: [NodeID: String]
+    /// Peer addresses of a cluster to join: asked in turn while this node knows no peers, neither
+    /// from `peers` nor from its data folder.
+    public var join: [String] = []
+    /// Makes the state machines of groups that take this node in while it runs; nil: such a group
+    /// stores and votes here, and applies once `createGroup` has named its machine.
+    public var machines: MachineProvider?
     /// Nodes of another cluster are refused at the handshake. 1 to 128 bytes.
     public var clusterID = "kraft"
     /// The address that others are given for this node; nil: its entry in `peers`, else where it

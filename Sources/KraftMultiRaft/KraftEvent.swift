@@ -7,6 +7,12 @@
     case leaderChanged(group: GroupName, leader: NodeID, term: Term)
     case groupCreated(group: GroupName)
     case groupRemoved(group: GroupName)
+    /// Who is a member of the group changed, or is committed now: `status(of:)` says.
+    case membersChanged(group: GroupName)
+    case nodeJoined(NodeID)
+    case nodeLeft(NodeID)
+    /// A write of the log takes too long, so that this node leads nothing (`true`), or ended.
+    case diskStalled(Bool)
     case peerConnected(NodeID)
     case peerDisconnected(NodeID)
     /// A peer wasn't heard for an election timeout (`alive` is false), or is heard again.

@@ -15,7 +15,7 @@ extension KraftMultiRaft {
         let voters = voters ?? configuration.nodes
         let box = TypedMachineBox(make())
         try await onLoop(name) { driver, call in
-            driver.openGroup(name, voters: voters, box: box, call: call)
+            driver.openGroup(name, voters: voters, options: options, box: box, call: call)
         }
         return try group(name.string)
     }
@@ -73,12 +73,7 @@ extension KraftMultiRaft {
     private func setStopped(_ name: String, _ isStopped: Bool) async throws(KraftError) {
         let name = try GroupName(checking: name)
         try await onLoop(name) { driver, call in
-            do throws(KraftError) {
-                try driver.setStopped(name, isStopped)
-                call.resume(.success(()))
-            } catch {
-                call.fail(error)
-            }
+            call.end { () throws(KraftError) in try driver.setStopped(name, isStopped) }
         }
     }
 
@@ -94,9 +89,27 @@ extension KraftMultiRaft {
         }
     }
 
+    /// Has this node give up leadership of a group, without a successor in mind; nothing if it
+    /// doesn't lead it.
+    public func stepDown(_ name: String) async throws(KraftError) {
+        let name = try GroupName(checking: name)
+        try await onLoop(name) { driver, call in
+            call.end { () throws(KraftError) in try driver.stepDown(name) }
+        }
+    }
+
+    /// Forces an election of a group: if this node leads it, it steps down and lets others go first;
+    /// else it campaigns although there is a leader. Throws `conflict` if it can't lead.
+    public func forceElection(_ name: String) async throws(KraftError) {
+        let name = try GroupName(checking: name)
+        try await onLoop(name) { driver, call in
+            call.end { () throws(KraftError) in try driver.forceElection(name) }
+        }
+    }
+
     /// Hops to the loop and waits until `body` has ended the call.
-    private func onLoop(
-        _ name: GroupName, _ body: @escaping @Sendable (NodeDriver, DoneCall) -> Void
+    func onLoop(
+        _ name: GroupName?, _ body: @escaping @Sendable (NodeDriver, DoneCall) -> Void
     ) async throws(KraftError) {
         guard let runtime else { throw .notRunning(name) }
         let call = DoneCall(group: name)

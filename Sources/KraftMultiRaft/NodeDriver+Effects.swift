@@ -113,6 +113,8 @@ extension NodeDriver: TransportDelegate {
     package func transportConnected(_ connection: ConnectionID) { step(.connected(connection)) }
 
     package func transportReceived(_ connection: ConnectionID, _ bytes: UnsafeRawBufferPointer) {
+        // Read after the bytes were: what a beat promises may not begin before it came.
+        refreshClock()
         step(.received(connection, bytes))
     }
 

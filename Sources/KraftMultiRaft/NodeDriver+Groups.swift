@@ -1,6 +1,8 @@
 extension NodeDriver {
     /// Opens or creates a group; `call` ends when it can be used. An open group is left as it is.
-    func openGroup(_ name: GroupName, voters: [NodeID], box: MachineBox, call: DoneCall) {
+    func openGroup(
+        _ name: GroupName, voters: [NodeID], options: GroupOptions, box: MachineBox, call: DoneCall
+    ) {
         guard isServing else { return call.fail(.notRunning(name)) }
         if registry.find(name) != nil { return call.resume(.success(())) }
         if opening[name] != nil {
@@ -21,6 +23,7 @@ extension NodeDriver {
             while groups.count <= slot.rawValue { groups.append(nil) }
             groups[slot.rawValue] = DrivenGroup(
                 id: engine.id(of: slot), name: name, box: box)
+            engine.setPriority(slot, options.priority)
             opener.slot = slot
             opening[name] = [call]
         } catch {
@@ -64,6 +67,22 @@ extension NodeDriver {
             engine.stopGroup(slot, now: now)
         } else {
             engine.startGroup(slot, now: now)
+        }
+    }
+
+    func stepDown(_ name: GroupName) throws(KraftError) {
+        guard isServing else { throw .notRunning(name) }
+        guard let slot = engine.slot(of: name) else { throw .noSuchGroup(name) }
+        noteNews()
+        engine.stepDown(slot, now: now)
+    }
+
+    func forceElection(_ name: GroupName) throws(KraftError) {
+        guard isServing else { throw .notRunning(name) }
+        guard let slot = engine.slot(of: name) else { throw .noSuchGroup(name) }
+        noteNews()
+        guard engine.forceElection(slot, now: now) else {
+            throw KraftError(.conflict, "this node can't lead the group", group: name)
         }
     }
 

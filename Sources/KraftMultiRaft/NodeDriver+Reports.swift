@@ -6,12 +6,27 @@ extension NodeDriver {
         switch notice {
         case .leaderChanged(let slot, let leader, let term):
             reportLeader(slot, leader, term)
-        case .groupCreated(_, let name):
+        case .groupCreated(let slot, let name):
             logger.info("group created", metadata: ["group": "\(name)"])
             hub.publish(.groupCreated(group: name))
-        case .groupRemoved(_, let name):
+            openInvited(slot, name)
+        case .groupRemoved(let slot, let name, let id, let isFormerMember):
             logger.info("group removed", metadata: ["group": "\(name)"])
             hub.publish(.groupRemoved(group: name))
+            forget(slot, name, id, isFormerMember: isFormerMember)
+        case .membersChanged(let slot): reportMembers(slot)
+        case .rosterChanged(let node, let hasLeft):
+            logger.notice(
+                hasLeft ? "node left the cluster" : "node joined the cluster",
+                metadata: ["peer": "\(node)"])
+            hub.publish(hasLeft ? .nodeLeft(node) : .nodeJoined(node))
+        case .leftCluster: logger.notice("this node has left the cluster")
+        case .diskStalled(let isStalled):
+            logger.error(
+                isStalled
+                    ? "the disk hangs: this node leads nothing until it answers"
+                    : "the disk answers again")
+            hub.publish(.diskStalled(isStalled))
         case .peerConnected(let peer):
             peersSeen[peer, default: (false, false)].isConnected = true
             logger.info("peer connected", metadata: ["peer": "\(peer)"])

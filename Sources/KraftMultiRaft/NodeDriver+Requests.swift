@@ -5,8 +5,7 @@ extension NodeDriver {
     /// Gives one call's requests to the engine.
     func submit(_ submission: Submission, _ bytes: UnsafeRawBufferPointer) {
         let call = submission.call
-        let slot = submission.slot
-        guard slot.rawValue < groups.count, groups[slot.rawValue]?.id == submission.group else {
+        guard let slot = slot(of: submission) else {
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
         if submission.kind == .localRead { return answer(call, slot) }
@@ -22,19 +21,31 @@ extension NodeDriver {
             engine.propose(
                 slot, command, route: submission.route, token: token,
                 deadline: submission.deadline, now: now)
-        case .proposeMany: proposeMany(submission, command, token)
-        case .read: engine.read(slot, token: token, deadline: submission.deadline, now: now)
+        case .proposeMany: proposeMany(submission, slot, command, token)
+        case .read:
+            engine.read(
+                slot, submission.freshness, token: token, deadline: submission.deadline, now: now)
         case .localRead: break
         }
     }
 
+    /// A group that was removed from this node and came back may have another slot.
+    private func slot(of submission: Submission) -> GroupSlot? {
+        func isHere(_ slot: GroupSlot) -> Bool {
+            slot.rawValue < groups.count && groups[slot.rawValue]?.id == submission.group
+        }
+        if isHere(submission.slot) { return submission.slot }
+        return engine.slot(of: submission.group).flatMap { isHere($0) ? $0 : nil }
+    }
+
     private func proposeMany(
-        _ submission: Submission, _ commands: UnsafeRawBufferPointer, _ token: RequestToken
+        _ submission: Submission, _ slot: GroupSlot, _ commands: UnsafeRawBufferPointer,
+        _ token: RequestToken
     ) {
         var start = 0
         for (position, end) in submission.ends.enumerated() {
             engine.propose(
-                submission.slot, UnsafeRawBufferPointer(rebasing: commands[start..<end]),
+                slot, UnsafeRawBufferPointer(rebasing: commands[start..<end]),
                 route: submission.route, token: token + UInt64(position),
                 deadline: submission.deadline, now: now)
             start = end

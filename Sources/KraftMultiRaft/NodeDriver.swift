@@ -24,6 +24,11 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     var groups: [DrivenGroup?] = []
     var opening: [GroupName: [DoneCall]] = [:]
     var calls = CallTable()
+    let machines: MachineProvider?
+    /// Changes of members that were begun through this node, the newest last.
+    var begunChanges: [ChangeID] = []
+    /// Of these, those that ended with this node's own removal.
+    var endedByRemoval: Set<ChangeID> = []
     var peersSeen: [NodeID: (isConnected: Bool, isAlive: Bool)] = [:]
     var isFenced = false
     var shutdown = Shutdown.none
@@ -46,8 +51,9 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     init(
         engine: consuming Engine, loop: EventLoop, transport: any Transport, files: LogFiles,
         queue: SubmissionQueue, hub: EventHub, registry: GroupRegistry, logger: Logger,
-        node: NodeID, whenFenced: @escaping @Sendable () -> Void
+        node: NodeID, machines: MachineProvider?, whenFenced: @escaping @Sendable () -> Void
     ) {
+        self.machines = machines
         self.engine = engine
         self.loop = loop
         self.transport = transport
@@ -65,6 +71,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         latest = max(latest, loop.now)
         return Instant(nanoseconds: latest)
     }
+
+    func refreshClock() { latest = max(latest, EventLoop.clock) }
 
     @inline(__always)
     func step(_ event: Event) {
@@ -86,7 +94,6 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     package func loopTurnEnds() {
         guard shutdown != .done else { return }
-        latest = EventLoop.clock
         takeSubmissions()
         var rounds = 0
         repeat {
@@ -108,6 +115,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     private func takeSubmissions() {
         queue.take(&inbound)
+        // Read after they were taken: a lease that has run out when a read came mustn't look valid.
+        latest = EventLoop.clock
         guard !inbound.submissions.isEmpty else { return }
         inbound.bytes.bytes.withUnsafeBytes { bytes in
             for submission in inbound.submissions { submit(submission, bytes) }

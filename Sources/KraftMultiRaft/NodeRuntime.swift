@@ -45,7 +45,7 @@ final class NodeRuntime: Sendable {
         let driver = NodeDriver(
             engine: engine, loop: loop, transport: transport, files: LogFiles(loop, directory),
             queue: queue, hub: hub, registry: registry, logger: logger, node: configuration.node,
-            whenFenced: whenFenced)
+            machines: configuration.machines, whenFenced: whenFenced)
         let address = try transport.start(
             listen: configuration.listen, loop: loop, delegate: driver)
         loop.delegate = driver

@@ -11,6 +11,7 @@ struct Submission {
     /// The slot may have passed to another group since the handle was made.
     var group: GroupID
     var route: Epoch?
+    var freshness = ReadFreshness.linearizable
     var deadline: Instant
     /// Where its commands lie in the batch's bytes.
     var start = 0

@@ -15,6 +15,10 @@ public struct SimulationOptions: Sendable {
     public var log = EngineConfiguration.LogLimits()
     public var limits = EngineConfiguration.Limits()
 
+    /// How many of the nodes are the groups' first voters, from node 1 on; nil is all. The others
+    /// wait until a group takes them in.
+    public var firstVoters: Int?
+
     public init() {
         // Segments live in memory here: small ones suffice, and make rotation an everyday event.
         log.segmentSizeBytes = 256 << 10

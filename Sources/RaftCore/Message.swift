@@ -8,6 +8,7 @@ public enum Message: Hashable, Sendable {
     case voteReply(VoteReply)
     case timeoutNow(TimeoutNow)
     case resigned(Resigned)
+    case removed(Removed)
 
     /// AppendEntries (section 3.5): entries of **one** term behind `previous`.
     public struct Append: Hashable, Sendable {
@@ -75,14 +76,22 @@ public enum Message: Hashable, Sendable {
         public var term: Term
         public var last: EntryPosition
         public var isPreVote: Bool
-        /// The leader itself asked for this campaign: its support doesn't stand in the way.
+        /// The leader itself asked for this campaign: neither its support nor its lease stands in
+        /// the way.
         public var isTransfer: Bool
+        /// An operator asked for this campaign: the leader's support doesn't stand in the way, but
+        /// its lease does.
+        public var isForced: Bool
 
-        public init(term: Term, last: EntryPosition, isPreVote: Bool, isTransfer: Bool) {
+        public init(
+            term: Term, last: EntryPosition, isPreVote: Bool, isTransfer: Bool,
+            isForced: Bool = false
+        ) {
             self.term = term
             self.last = last
             self.isPreVote = isPreVote
             self.isTransfer = isTransfer
+            self.isForced = isForced
         }
     }
 
@@ -111,6 +120,17 @@ public enum Message: Hashable, Sendable {
         public init(term: Term) { self.term = term }
     }
 
+    /// The receiver is no member any more, by the committed configuration that stands at
+    /// `configuration`; it can go.
+    public struct Removed: Hashable, Sendable {
+        public var term: Term
+        public var configuration: EntryPosition
+        public init(term: Term, configuration: EntryPosition) {
+            self.term = term
+            self.configuration = configuration
+        }
+    }
+
     public var term: Term {
         switch self {
         case .append(let m): m.term
@@ -121,6 +141,7 @@ public enum Message: Hashable, Sendable {
         case .voteReply(let m): m.term
         case .timeoutNow(let m): m.term
         case .resigned(let m): m.term
+        case .removed(let m): m.term
         }
     }
 
@@ -133,7 +154,7 @@ public enum Message: Hashable, Sendable {
         case .appendReply: true
         case .vote(let m): !m.isPreVote
         case .voteReply(let m): !m.isPreVote
-        case .append, .heartbeat, .heartbeatReply, .timeoutNow, .resigned: false
+        case .append, .heartbeat, .heartbeatReply, .timeoutNow, .resigned, .removed: false
         }
     }
 }

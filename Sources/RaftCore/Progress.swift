@@ -20,6 +20,46 @@ public struct Progress: Sendable {
     var toldCommit: LogIndex = .zero
     /// The highest read sequence that it has confirmed.
     var confirmedRead: UInt64 = 0
+    /// It has answered in this term on this connection, so it knows who leads: its node's support
+    /// counts for the lease.
+    var isFollowing = false
+
+    /// Bytes of entries sent, and those of them known to have arrived.
+    var sentBytes = 0
+    var ackedBytes = 0
+    /// How many bytes had been sent when these entries were; not every append has a mark.
+    private var marks: [(last: LogIndex, bytes: Int)] = []
+    private var markedBytes = 0
+    private static let markInterval = 64 << 10
+
+    var bytesInFlight: Int { sentBytes - ackedBytes }
+
+    mutating func sent(upTo last: LogIndex, byteCount: Int) {
+        sentBytes += byteCount
+        guard sentBytes - markedBytes >= Progress.markInterval else { return }
+        markedBytes = sentBytes
+        marks.append((last, sentBytes))
+    }
+
+    mutating func acknowledged(upTo index: LogIndex) {
+        if index.next >= next {
+            // Nothing is in flight.
+            forgetBytes()
+            return
+        }
+        var arrived = 0
+        while arrived < marks.count, marks[arrived].last <= index { arrived += 1 }
+        guard arrived > 0 else { return }
+        ackedBytes = max(ackedBytes, marks[arrived - 1].bytes)
+        marks.removeFirst(arrived)
+    }
+
+    /// What was in flight has arrived, or will be sent again.
+    mutating func forgetBytes() {
+        ackedBytes = sentBytes
+        markedBytes = sentBytes
+        if !marks.isEmpty { marks.removeAll(keepingCapacity: true) }
+    }
 
     init(next: LogIndex, isReachable: Bool) {
         self.next = next

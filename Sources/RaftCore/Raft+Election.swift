@@ -4,11 +4,15 @@ extension Raft {
 
     /// The leader's node is no longer known to be alive, or to be connected without a gap: unless
     /// the leader is heard again, this replica campaigns after `delay` and a random part of the
-    /// election spread.
-    public mutating func leaderSuspected(now: Instant, after delay: Nanoseconds = .zero) {
+    /// election spread. What its node was promised by a lease is kept: no vote and no campaign
+    /// until `promisedUntil`.
+    public mutating func leaderSuspected(
+        now: Instant, after delay: Nanoseconds = .zero, promisedUntil: Instant = .zero
+    ) {
         guard role != .leader, isLeaderSupported else { return }
         isLeaderSupported = false
-        electionDeadline = now + randomised(delay)
+        votesHeldUntil = max(votesHeldUntil, promisedUntil)
+        armElection(after: delay, now: now)
     }
 
     /// Check-quorum (section 6.2): a leader that can't hear a majority of the voters resigns.
@@ -18,7 +22,7 @@ extension Raft {
     ) {
         guard role == .leader else { return }
         var alive = alive
-        alive.insert(selfPosition)
+        if selfPosition >= 0 { alive.insert(selfPosition) }
         if !membership.isQuorum(alive) { resign(now: now, effects: &effects) }
     }
 
@@ -33,25 +37,43 @@ extension Raft {
         }
     }
 
+    /// Elects anew, because an operator wants it. A leader steps down and lets the others go first;
+    /// any other replica campaigns, whatever it thinks of the leader. False if it can't lead.
+    public mutating func forceElection(now: Instant, effects: inout RaftEffects) -> Bool {
+        guard canStand else { return false }
+        if role == .leader {
+            resign(now: now, effects: &effects)
+        } else {
+            campaign(.forcedPreVote, now: now, effects: &effects)
+        }
+        return true
+    }
+
     // MARK: Campaigns
 
-    mutating func campaign(
-        isPreVote: Bool, isTransfer: Bool, now: Instant, effects: inout RaftEffects
-    ) {
+    enum Campaign {
+        case preVote, vote, transfer, forcedPreVote, forcedVote
+
+        var isPreVote: Bool { self == .preVote || self == .forcedPreVote }
+    }
+
+    mutating func campaign(_ kind: Campaign, now: Instant, effects: inout RaftEffects) {
         precondition(role != .leader, "a leader campaigns")
         leader = .none
         isLeaderSupported = false
         votesGranted = MemberSet()
         votesRefused = MemberSet()
+        isOwnVoteDurable = false
         if role == .candidate { failedCampaigns += 1 }
         electionDeadline = now + campaignTimeout()
+        isForcedCampaign = kind == .forcedPreVote || kind == .forcedVote
         effects.isRoleChanged = true
-        if isPreVote {
+        if kind.isPreVote {
             role = .preCandidate
-            votesGranted.insert(selfPosition)
+            if selfPosition >= 0 { votesGranted.insert(selfPosition) }
             if membership.isQuorum(votesGranted) {
                 return campaign(
-                    isPreVote: false, isTransfer: false, now: now, effects: &effects)
+                    isForcedCampaign ? .forcedVote : .vote, now: now, effects: &effects)
             }
         } else {
             role = .candidate
@@ -61,27 +83,30 @@ extension Raft {
             acknowledgedIndex = .zero
             // Its own vote counts when it is durable, as anyone's does.
             let ownVote = Message.VoteReply(term: term, isPreVote: false, isGranted: true)
-            effects.messages.append((node, .voteReply(ownVote)))
+            effects.messages.append((replica, .voteReply(ownVote)))
         }
         let request = Message.VoteRequest(
-            term: isPreVote ? term.next : term, last: log.last, isPreVote: isPreVote,
-            isTransfer: isTransfer)
-        for member in membership.members where member != node {
-            effects.messages.append((member, .vote(request)))
+            term: kind.isPreVote ? term.next : term, last: log.last, isPreVote: kind.isPreVote,
+            isTransfer: kind == .transfer, isForced: isForcedCampaign)
+        for position in membership.members.indices
+        where position != selfPosition && membership.isVoter(position) {
+            effects.messages.append((membership.members[position], .vote(request)))
         }
     }
 
     mutating func onVote(
-        from sender: NodeID, _ m: Message.VoteRequest, now: Instant, effects: inout RaftEffects
+        from sender: Replica, _ m: Message.VoteRequest, now: Instant,
+        effects: inout RaftEffects
     ) {
+        if tellRemoved(sender, effects: &effects) { return }
         // Who campaigns doesn't lead: nothing of it is left to support.
-        if sender == leader, m.term > term { leaderSuspected(now: now) }
-        let isHeldByLeader = role == .leader || isLeaderSupported
-        if isHeldByLeader, !m.isTransfer {
+        if sender.node == leader, m.term > term { leaderSuspected(now: now) }
+        let isHeld = (role == .leader || isLeaderSupported) && !m.isForced || isPromised(now)
+        if isHeld, !m.isTransfer {
             // A refusal tells a candidate of an older term where the group stands.
             refuse(m, to: sender, effects: &effects)
             // Who campaigns against a living leader has missed it: tell it.
-            if role == .leader { peerConnected(sender) }
+            if role == .leader { peerConnected(sender.node) }
             return
         }
         if m.isPreVote {
@@ -94,24 +119,27 @@ extension Raft {
             return
         }
         if m.term > term { becomeFollower(m.term, leader: .none, now: now, effects: &effects) }
-        let isFree = hardState.vote.isNone || hardState.vote == sender
-        guard m.term == term, isFree, role == .follower, leader.isNone || leader == sender,
+        let isFree = hardState.vote.isNone || hardState.vote == sender.node
+        guard m.term == term, isFree, role == .follower, leader.isNone || leader == sender.node,
             m.last.isUpToDate(with: log.last)
         else {
             refuse(m, to: sender, effects: &effects)
             return
         }
-        if hardState.vote != sender {
-            hardState.vote = sender
+        if hardState.vote != sender.node {
+            hardState.vote = sender.node
             effects.isHardStateChanged = true
         }
-        electionDeadline = now + randomised(options.electionTimeout)
+        armElection(after: options.electionTimeout, now: now)
         let reply = Message.VoteReply(term: term, isPreVote: false, isGranted: true)
         effects.messages.append((sender, .voteReply(reply)))
     }
 
+    /// Whether this node's lease to a leader of the past still runs.
+    func isPromised(_ now: Instant) -> Bool { now < votesHeldUntil }
+
     private func refuse(
-        _ m: Message.VoteRequest, to sender: NodeID, effects: inout RaftEffects
+        _ m: Message.VoteRequest, to sender: Replica, effects: inout RaftEffects
     ) {
         let reply = Message.VoteReply(term: term, isPreVote: m.isPreVote, isGranted: false)
         effects.messages.append((sender, .voteReply(reply)))
@@ -131,11 +159,17 @@ extension Raft {
             guard !m.isPreVote, m.term == term else { return }
         case .follower, .leader: return
         }
-        if m.isGranted { votesGranted.insert(position) } else { votesRefused.insert(position) }
-        if position == selfPosition { electionDeadline = now + campaignTimeout() }
+        if position == selfPosition {
+            isOwnVoteDurable = true
+            electionDeadline = now + campaignTimeout()
+        }
+        if position >= 0 {
+            if m.isGranted { votesGranted.insert(position) } else { votesRefused.insert(position) }
+        }
         if membership.isQuorum(votesGranted) {
+            guard role == .preCandidate || isOwnVoteDurable else { return }
             if role == .preCandidate {
-                campaign(isPreVote: false, isTransfer: false, now: now, effects: &effects)
+                campaign(isForcedCampaign ? .forcedVote : .vote, now: now, effects: &effects)
             } else {
                 becomeLeader(now: now, effects: &effects)
             }
@@ -148,12 +182,16 @@ extension Raft {
         precondition(role == .candidate, "leads without a campaign")
         role = .leader
         leader = node
+        leaderID = replica.id
+        isForcedCampaign = false
+        isLeaseRevoked = false
         failedCampaigns = 0
         isLeaderSupported = false
         electionDeadline = .never
         let unknown = Progress(next: log.lastIndex.next, isReachable: true)
         progress = Array(repeating: unknown, count: membership.members.count)
-        progress[selfPosition].match = durableIndex
+        if selfPosition >= 0 { progress[selfPosition].match = durableIndex }
+        resumeChange(now: now)
         requestedRead = 0
         sentRead = 0
         confirmedReads = 0
@@ -170,29 +208,42 @@ extension Raft {
 
     /// Hands leadership to `target`. The owner holds new proposals back while `isTransferring`;
     /// it ends with the leadership, or after an election timeout without. False if this replica
-    /// doesn't lead or `target` isn't another voter.
+    /// doesn't lead or `target` isn't another voter that can.
     public mutating func transfer(
         to target: NodeID, now: Instant, effects: inout RaftEffects
     ) -> Bool {
         guard role == .leader, target != node,
-            let position = membership.position(of: target), membership.voters.contains(position)
+            let position = membership.position(of: target), membership.canLead(position)
         else { return false }
         transferTarget = target
         isTransferSent = false
         transferDeadline = now + options.electionTimeout
         effects.isRoleChanged = true
-        sendTransfer(&effects)
+        sendTransfer(now: now, &effects)
         return true
     }
 
-    /// Tells the target to campaign as soon as it has the whole log.
-    mutating func sendTransfer(_ effects: inout RaftEffects) {
+    /// Tells the target to campaign as soon as it has the whole log. From then on the lease is void
+    /// in this term: the target may act on the message at any time.
+    mutating func sendTransfer(now: Instant, _ effects: inout RaftEffects) {
         guard isTransferring, !isTransferSent,
             let position = membership.position(of: transferTarget),
             progress[position].match == log.lastIndex
         else { return }
+        let isLeaving = !membership.canLead(selfPosition)
+        if isLeaving, commitIndex < log.lastIndex { return }
         isTransferSent = true
-        effects.messages.append((transferTarget, .timeoutNow(.init(term: term))))
+        isLeaseRevoked = true
+        effects.messages.append((membership.members[position], .timeoutNow(.init(term: term))))
+        // The next leader's messages don't come to who isn't a member any more.
+        if isLeaving { leave(now: now, effects: &effects) }
+    }
+
+    mutating func transferTimedOut(now: Instant, effects: inout RaftEffects) {
+        endTransfer(&effects)
+        if !membership.canLead(selfPosition), isMembershipCommitted {
+            leave(now: now, effects: &effects)
+        }
     }
 
     mutating func endTransfer(_ effects: inout RaftEffects) {
@@ -203,9 +254,11 @@ extension Raft {
     }
 
     mutating func onTimeoutNow(
-        from sender: NodeID, _ m: Message.TimeoutNow, now: Instant, effects: inout RaftEffects
+        from sender: Replica, _ m: Message.TimeoutNow, now: Instant, effects: inout RaftEffects
     ) {
-        guard m.term == term, sender == leader, role == .follower else { return }
-        campaign(isPreVote: false, isTransfer: true, now: now, effects: &effects)
+        guard m.term == term, sender.node == leader, role == .follower,
+            membership.canLead(selfPosition)
+        else { return }
+        campaign(.transfer, now: now, effects: &effects)
     }
 }

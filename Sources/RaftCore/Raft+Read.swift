@@ -19,7 +19,7 @@ extension Raft {
         guard requestedRead > sentRead, !isReadRoundInFlight else { return }
         sentRead = requestedRead
         isReadRoundInFlight = true
-        progress[selfPosition].confirmedRead = sentRead
+        if selfPosition >= 0 { progress[selfPosition].confirmedRead = sentRead }
         for position in membership.members.indices where position != selfPosition {
             let heartbeat = Message.Heartbeat(
                 term: term, commit: min(commitIndex, progress[position].match),
@@ -38,7 +38,7 @@ extension Raft {
     }
 
     mutating func onHeartbeat(
-        from sender: NodeID, _ m: Message.Heartbeat, now: Instant, effects: inout RaftEffects
+        from sender: Replica, _ m: Message.Heartbeat, now: Instant, effects: inout RaftEffects
     ) {
         if m.term >= term {
             guard follow(sender, term: m.term, now: now, effects: &effects) else { return }
@@ -57,8 +57,25 @@ extension Raft {
             return
         }
         guard m.term == term, role == .leader, m.readSequence <= sentRead else { return }
+        progress[position].isFollowing = true
         progress[position].confirmedRead = max(progress[position].confirmedRead, m.readSequence)
         confirmReads(&effects)
+    }
+
+    /// Whether this leader may answer reads without asking anyone (section 6.4.1).
+    ///
+    /// - `supportedUntil`: until when a node has promised to elect nobody against this one, on
+    ///   **this** node's clock and counted from before it was asked. A member's promise counts
+    ///   when it has followed in this term without a gap: else it might not know whom it promised
+    ///   for.
+    public func holdsLease(now: Instant, _ supportedUntil: (NodeID) -> Instant) -> Bool {
+        guard canRead, !isTransferring, !isLeaseRevoked else { return false }
+        let until = membership.quorumValue { position in
+            if position == selfPosition { return .max }
+            guard progress[position].isFollowing else { return 0 }
+            return supportedUntil(membership.members[position].node).nanoseconds
+        }
+        return now.nanoseconds < until
     }
 
     private mutating func confirmReads(_ effects: inout RaftEffects) {

@@ -22,7 +22,7 @@ extension Raft {
         guard index > durableIndex else { return }
         durableIndex = index
         if role == .leader {
-            progress[selfPosition].match = index
+            if selfPosition >= 0 { progress[selfPosition].match = index }
             advanceCommit(now: now, effects: &effects)
         } else {
             acknowledge(&effects)
@@ -38,6 +38,7 @@ extension Raft {
         }
         guard m.term == term, role == .leader, position != selfPosition else { return }
         progress[position].hasAnswered = true
+        progress[position].isFollowing = true
         if m.isRejected {
             let isStale =
                 progress[position].state == .replicate
@@ -48,6 +49,7 @@ extension Raft {
             progress[position].next = max(progress[position].match, agreed.index).next
             progress[position].state = .probe
             progress[position].isProbeInFlight = false
+            progress[position].forgetBytes()
             return
         }
         guard m.index <= log.lastIndex else { return }
@@ -56,8 +58,9 @@ extension Raft {
         if m.index > progress[position].match {
             progress[position].match = m.index
             progress[position].next = max(progress[position].next, m.index.next)
+            progress[position].acknowledged(upTo: m.index)
             advanceCommit(now: now, effects: &effects)
-            sendTransfer(&effects)
+            sendTransfer(now: now, &effects)
         } else if progress[position].next <= m.index {
             progress[position].next = m.index.next
         }
@@ -70,6 +73,10 @@ extension Raft {
         guard majority > commitIndex, majority >= termStartIndex else { return }
         commitIndex = majority
         effects.isCommitAdvanced = true
+        if isTransferring { sendTransfer(now: now, &effects) }
+        if configurations.count > 1 || membership.isJoint || !membership.canLead(selfPosition) {
+            settleMembership(now: now, effects: &effects)
+        }
     }
 
     /// The entries that may go to a member now: from `first` on, at most `most`, all of one term.
@@ -79,18 +86,22 @@ extension Raft {
         let next = progress[position].next
         guard progress[position].state == .replicate, next <= log.lastIndex else { return nil }
         let window = options.appendWindowEntries - (next.previous - progress[position].match)
-        guard window > 0 else { return nil }
+        guard window > 0, progress[position].bytesInFlight < options.appendWindowBytes else {
+            return nil
+        }
         return (next, min(window, log.endOfRun(at: next) - next + 1))
     }
 
-    /// Sends the first `count` of the wanted entries.
+    /// Sends the first `count` of the wanted entries, which take `byteCount` bytes.
     public mutating func sendEntries(
-        to position: Int, count: Int, effects: inout RaftEffects
+        to position: Int, count: Int, byteCount: Int, effects: inout RaftEffects
     ) {
         guard let wanted = wantedEntries(by: position), (1...wanted.most).contains(count) else {
             preconditionFailure("sends entries that aren't wanted")
         }
         sendAppend(to: position, count: count, effects: &effects)
+        progress[position].sent(
+            upTo: progress[position].next.previous, byteCount: byteCount)
     }
 
     /// Sends what else is due: probes, the commit index to those that no entry has told it, and
@@ -99,6 +110,7 @@ extension Raft {
     /// Called once a turn, after everything that happened in it and after `sendEntries`.
     public mutating func flush(now: Instant, effects: inout RaftEffects) {
         guard role == .leader else { return }
+        if membership.isStaging { advanceStaging(now: now, effects: &effects) }
         var isCommitUntold = false
         var isAnswerAwaited = false
         for position in membership.members.indices where position != selfPosition {
@@ -170,6 +182,7 @@ extension Raft {
         progress[position].isProbeInFlight = false
         progress[position].next = progress[position].match.next
         progress[position].toldCommit = .zero
+        progress[position].forgetBytes()
     }
 
     // MARK: The owner's word on connections
@@ -181,6 +194,7 @@ extension Raft {
             position != selfPosition
         else { return }
         reprobe(position)
+        progress[position].isFollowing = false
         repeatReadRound()
     }
 
@@ -195,7 +209,9 @@ extension Raft {
     // MARK: Follower
 
     mutating func onAppend(
-        from sender: NodeID, _ m: Message.Append, now: Instant, effects: inout RaftEffects
+        from sender: Replica, _ m: Message.Append,
+        _ memberships: [(offset: Int, membership: Membership)], now: Instant,
+        effects: inout RaftEffects
     ) {
         guard m.term >= term else {
             // A leader of the past learns it from this.
@@ -225,9 +241,13 @@ extension Raft {
                     return
                 }
                 log.truncate(from: first)
+                truncateConfigurations(from: first, &effects)
                 durableIndex = min(durableIndex, first.previous)
             }
             log.append(count: m.count - known, term: m.entriesTerm)
+            for (offset, membership) in memberships where offset >= known {
+                install(membership, at: m.previous.index.next + offset, &effects)
+            }
             effects.append = .init(
                 first: first, count: m.count - known, term: m.entriesTerm,
                 source: .message(skipping: known), isTruncation: isTruncation)
@@ -241,11 +261,11 @@ extension Raft {
     /// Takes `sender` for the leader of `term`, which isn't older than this replica's. False if
     /// that can't be.
     mutating func follow(
-        _ sender: NodeID, term newTerm: Term, now: Instant, effects: inout RaftEffects
+        _ sender: Replica, term newTerm: Term, now: Instant, effects: inout RaftEffects
     ) -> Bool {
         if newTerm == term {
-            if role == .follower, leader == sender, isLeaderSupported { return true }
-            guard role != .leader, leader.isNone || leader == sender else {
+            if role == .follower, leader == sender.node, isLeaderSupported { return true }
+            guard role != .leader, leader.isNone || leader == sender.node else {
                 effects.isContradicted = true
                 return false
             }
@@ -258,6 +278,9 @@ extension Raft {
         guard commit > commitIndex else { return }
         commitIndex = commit
         effects.isCommitAdvanced = true
+        while configurations.count > 1, configurations[1].index <= commitIndex {
+            configurations.removeFirst()
+        }
     }
 
     /// Tells the leader what is both verified and durable, if that is news or was asked for.
@@ -267,11 +290,11 @@ extension Raft {
         guard index > acknowledgedIndex || isProbe else { return }
         acknowledgedIndex = index
         let reply = Message.AppendReply(term: term, index: index, isRejected: false, hint: .start)
-        effects.messages.append((leader, .appendReply(reply)))
+        effects.messages.append((Replica(leader, leaderID), .appendReply(reply)))
     }
 
     private func reject(
-        _ m: Message.Append, to sender: NodeID, effects: inout RaftEffects
+        _ m: Message.Append, to sender: Replica, effects: inout RaftEffects
     ) {
         let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
         let reply = Message.AppendReply(

@@ -18,15 +18,38 @@ public struct Raft: Sendable {
         public var electionSpread = Nanoseconds.milliseconds(300)
         /// How long a leader may wait for a new entry to carry the commit index.
         public var commitDelay = Nanoseconds.milliseconds(1)
-        /// Entries in flight to one follower.
+        /// Entries and their bytes in flight to one follower; one append may go beyond the latter.
         public var appendWindowEntries = 16_384
+        public var appendWindowBytes = 8 << 20
+        /// How long new members may take to catch up, before the change is given up.
+        public var catchUpTimeout = Nanoseconds.seconds(60)
         public init() {}
     }
 
-    public let node: NodeID
-    public let membership: Membership
+    /// Which members a group has, from an entry of its log on (or before all of them, at index 0).
+    public struct Configuration: Hashable, Sendable {
+        public var index: LogIndex
+        public var membership: Membership
+        public init(index: LogIndex, membership: Membership) {
+            self.index = index
+            self.membership = membership
+        }
+    }
+
+    /// This replica; it need not be a member (yet, or any more).
+    public let replica: Replica
+    public var node: NodeID { replica.node }
     let options: Options
-    let selfPosition: Int
+    /// 1 to 10: the lower, the longer this replica waits before it campaigns, so that others win.
+    /// 0: it campaigns only when it is told to.
+    public var priority: UInt8 = 10
+    /// The configurations in the log from the last committed one on, ascending. A configuration
+    /// holds from where it stands, committed or not (section 4.1).
+    public internal(set) var configurations: [Configuration]
+    /// The last of them.
+    public internal(set) var membership: Membership
+    /// -1 while it isn't a member.
+    var selfPosition: Int
 
     public internal(set) var hardState: HardState
     public internal(set) var log: LogTerms
@@ -36,11 +59,16 @@ public struct Raft: Sendable {
     public internal(set) var role: Role = .follower
     /// `.none` while unknown.
     public internal(set) var leader: NodeID = .none
+    var leaderID = ReplicaID.initial
+    /// Its removal is committed.
+    public internal(set) var isRemoved = false
 
     // Follower.
     /// The leader's node is alive and was heard to lead this term: neither campaign nor vote
     /// against it (section 4.2.3).
     public internal(set) var isLeaderSupported = false
+    /// What this node promised its leader by a lease: no vote for another one until then.
+    var votesHeldUntil: Instant = .zero
     /// The last entry known to be the same as the leader's of this term.
     var verifiedIndex: LogIndex = .zero
     /// The last index acknowledged to the leader of this term.
@@ -51,6 +79,10 @@ public struct Raft: Sendable {
     var votesRefused = MemberSet()
     /// Campaigns in a row that elected nobody: the next ones are given more time.
     var failedCampaigns = 0
+    var isForcedCampaign = false
+    /// Its own vote is durable. Without that nobody leads, even where it doesn't count: after a
+    /// crash it could be cast once more.
+    var isOwnVoteDurable = false
 
     // Leader.
     /// One for each member, in the membership's order; empty while not leading.
@@ -64,37 +96,60 @@ public struct Raft: Sendable {
     public internal(set) var confirmedReads: UInt64 = 0
     public internal(set) var transferTarget: NodeID = .none
     var isTransferSent = false
+    /// This leader's lease counts no more in this term: its followers were told to elect another.
+    var isLeaseRevoked = false
+    /// Catching up (section 4.2.1): where this round ends, and when it began.
+    var stagingMark: LogIndex = .zero
+    var stagingRoundSince: Instant = .zero
+    /// Members that a configuration left out, and that were not told yet.
+    var dropped: [Replica] = []
 
     // Timers.
     @usableFromInline var electionDeadline: Instant
     @usableFromInline var retryDeadline: Instant = .never
     @usableFromInline var commitDeadline: Instant = .never
     @usableFromInline var transferDeadline: Instant = .never
+    @usableFromInline var stagingDeadline: Instant = .never
     var dice: Dice
 
     /// A replica with what its disk holds. It starts as a follower that knows no leader.
     ///
-    /// `node` must be a member. Everything in `log` counts as durable.
+    /// - `configurations`: those of the log, ascending; the first is what held before its first
+    ///   entry. Everything in `log` counts as durable.
+    /// - `votesHeldUntil`: an earlier life of this node may have promised not to vote until then.
     public init(
-        node: NodeID, membership: Membership, hardState: HardState, log: LogTerms,
-        options: Options, seed: UInt64, now: Instant
+        replica: Replica, configurations: [Configuration], hardState: HardState, log: LogTerms,
+        options: Options, seed: UInt64, votesHeldUntil: Instant = .zero, now: Instant
     ) {
-        guard let position = membership.position(of: node) else {
-            preconditionFailure("node \(node) is not a member")
+        guard let last = configurations.last else {
+            preconditionFailure("a replica needs a configuration")
         }
-        self.node = node
-        self.membership = membership
+        self.replica = replica
+        self.configurations = configurations
+        membership = last.membership
+        selfPosition = last.membership.position(of: replica) ?? -1
         self.options = options
-        selfPosition = position
         self.hardState = hardState
         self.log = log
         durableIndex = log.lastIndex
         commitIndex = log.base.index
+        self.votesHeldUntil = votesHeldUntil
         dice = Dice(seed: seed)
         electionDeadline = .zero
-        electionDeadline = now + randomised(options.electionTimeout)
+        armElection(after: options.electionTimeout, now: now)
         // Alone, there is nobody to wait for.
-        if membership.members.count == 1 { electionDeadline = now }
+        if isAlone { electionDeadline = now }
+    }
+
+    /// What this replica is; nil while it is no member.
+    public var kind: MemberKind? {
+        selfPosition < 0 ? nil : membership.kind(of: selfPosition)
+    }
+    public var isWitness: Bool { membership.witnesses.contains(selfPosition) }
+
+    /// The only voter.
+    var isAlone: Bool {
+        membership.canLead(selfPosition) && membership.voters.count == 1 && !membership.isJoint
     }
 
     @inlinable public var term: Term { hardState.term }
@@ -105,7 +160,32 @@ public struct Raft: Sendable {
 
     /// When `tick` is due; `.never` for a group that is at rest.
     @inlinable public var nextDeadline: Instant {
-        min(min(electionDeadline, retryDeadline), min(commitDeadline, transferDeadline))
+        let leading = min(min(commitDeadline, transferDeadline), stagingDeadline)
+        return min(min(electionDeadline, retryDeadline), leading)
+    }
+
+    /// Whether this replica may campaign of its own accord.
+    var canCampaign: Bool { priority > 0 && canStand }
+
+    /// Whether this replica may campaign at all: until its removal is committed the group may need
+    /// it, although its own vote counts no more (section 4.2.2).
+    var canStand: Bool {
+        guard !isRemoved else { return false }
+        if membership.canLead(selfPosition) { return true }
+        return configurations.contains { configuration in
+            guard let position = configuration.membership.position(of: replica) else {
+                return false
+            }
+            return configuration.membership.canLead(position)
+        }
+    }
+
+    /// Campaigns after `base` and a random part of the election spread, later with a lower
+    /// priority, and not before its promises have run out.
+    mutating func armElection(after base: Nanoseconds, now: Instant) {
+        let modesty = UInt64(10 - min(priority, 10)) * options.electionSpread.rawValue
+        let wait = Nanoseconds(randomised(base).rawValue + modesty)
+        electionDeadline = max(now + wait, votesHeldUntil)
     }
 
     /// How long this campaign may take: with slow disks, longer than an election timeout.
@@ -123,38 +203,58 @@ public struct Raft: Sendable {
     /// A deadline may have passed.
     public mutating func tick(now: Instant, effects: inout RaftEffects) {
         if now >= electionDeadline, role != .leader {
-            if role == .candidate, !votesGranted.contains(selfPosition) {
+            guard canCampaign else {
+                armElection(after: options.electionTimeout, now: now)
+                return
+            }
+            if role == .candidate, !isOwnVoteDurable {
                 // Its disk is slower than the campaign: a new term would only start that again.
                 electionDeadline = now + randomised(options.electionTimeout)
                 return
             }
-            campaign(isPreVote: true, isTransfer: false, now: now, effects: &effects)
+            campaign(.preVote, now: now, effects: &effects)
         }
         guard role == .leader else { return }
-        if now >= transferDeadline { endTransfer(&effects) }
+        if now >= transferDeadline { transferTimedOut(now: now, effects: &effects) }
+        guard role == .leader else { return }
         if now >= retryDeadline { retry(now: now) }
+        if now >= stagingDeadline { abandonStaging(&effects) }
     }
 
     // MARK: Messages
 
     /// A message of another replica of the group (or the core's own vote, come back).
     ///
-    /// For an `append` the owner keeps the entries' bytes at hand: the effects may ask for them.
+    /// For an `append` the owner keeps the entries' bytes at hand: the effects may ask for them. It
+    /// names the configurations among them: `memberships`, each with the offset of its entry.
+    ///
+    /// Whoever asks is answered, member or not: this replica's own view may be the old one (section
+    /// 4.1). Answers count only from the very replicas that are members.
     public mutating func step(
-        from sender: NodeID, _ message: Message, now: Instant, effects: inout RaftEffects
+        from sender: Replica, _ message: Message,
+        memberships: [(offset: Int, membership: Membership)] = [], now: Instant,
+        effects: inout RaftEffects
     ) {
-        guard let position = membership.position(of: sender) else { return }
+        guard !isRemoved else { return }
+        let position = membership.position(of: sender) ?? -1
         switch message {
-        case .append(let m): onAppend(from: sender, m, now: now, effects: &effects)
-        case .appendReply(let m): onAppendReply(from: position, m, now: now, effects: &effects)
+        case .append(let m):
+            onAppend(from: sender, m, memberships, now: now, effects: &effects)
+        case .appendReply(let m):
+            guard position >= 0 else { return }
+            onAppendReply(from: position, m, now: now, effects: &effects)
         case .heartbeat(let m): onHeartbeat(from: sender, m, now: now, effects: &effects)
         case .heartbeatReply(let m):
+            guard position >= 0 else { return }
             onHeartbeatReply(from: position, m, now: now, effects: &effects)
         case .vote(let m): onVote(from: sender, m, now: now, effects: &effects)
-        case .voteReply(let m): onVoteReply(from: position, m, now: now, effects: &effects)
+        case .voteReply(let m):
+            guard position >= 0 || sender == replica else { return }
+            onVoteReply(from: position, m, now: now, effects: &effects)
         case .timeoutNow(let m): onTimeoutNow(from: sender, m, now: now, effects: &effects)
         case .resigned(let m):
-            if m.term == term, sender == leader { leaderSuspected(now: now) }
+            if m.term == term, sender.node == leader { leaderSuspected(now: now) }
+        case .removed(let m): onRemoved(m, now: now, effects: &effects)
         }
     }
 
@@ -163,18 +263,20 @@ public struct Raft: Sendable {
     /// Follows in `newTerm`, of which the leader may be known. Forgets the vote only with a new
     /// term: a vote cleared within a term could be cast twice.
     mutating func becomeFollower(
-        _ newTerm: Term, leader newLeader: NodeID, now: Instant, effects: inout RaftEffects
+        _ newTerm: Term, leader newLeader: Replica, now: Instant, effects: inout RaftEffects
     ) {
         precondition(newTerm >= term, "a term fell")
         if role == .leader {
             // Its followers support its node; they must hear that it leads no more, or they might
             // wait for ever.
-            for member in membership.members where member != node {
+            for member in membership.members + dropped where member != replica {
                 effects.messages.append((member, .resigned(.init(term: term))))
             }
+            dropped = []
             progress = []
             retryDeadline = .never
             commitDeadline = .never
+            stagingDeadline = .never
             endTransfer(&effects)
         }
         if newTerm > term {
@@ -183,14 +285,20 @@ public struct Raft: Sendable {
             verifiedIndex = .zero
             acknowledgedIndex = .zero
         }
-        if role != .follower || leader != newLeader || effects.isHardStateChanged {
+        if role != .follower || leader != newLeader.node || effects.isHardStateChanged {
             effects.isRoleChanged = true
         }
         role = .follower
-        leader = newLeader
-        if !newLeader.isNone { failedCampaigns = 0 }
-        isLeaderSupported = !newLeader.isNone
-        electionDeadline = newLeader.isNone ? now + randomised(options.electionTimeout) : .never
+        leader = newLeader.node
+        leaderID = newLeader.id
+        isForcedCampaign = false
+        if !leader.isNone { failedCampaigns = 0 }
+        isLeaderSupported = !leader.isNone
+        if leader.isNone {
+            armElection(after: options.electionTimeout, now: now)
+        } else {
+            electionDeadline = .never
+        }
     }
 
     /// The leader gives up: its followers are told, so that they need not wait.

@@ -2,7 +2,7 @@
 public struct RaftEffects: Sendable {
     /// To be sent in order; see `Message.mustWaitForDurability`. A message to the core's own node
     /// is its own vote: it comes back by `step` once it may leave.
-    public var messages: [(to: NodeID, message: Message)] = []
+    public var messages: [(to: Replica, message: Message)] = []
     /// Term or vote changed: write `Raft.hardState` before the next message that must wait.
     public var isHardStateChanged = false
     /// Write these entries behind `first - 1`, where all from `first` on is void from now.
@@ -12,6 +12,12 @@ public struct RaftEffects: Sendable {
     public var isRoleChanged = false
     /// Reads with a ticket up to `Raft.confirmedReads` may be answered.
     public var isReadConfirmed = false
+
+    /// Who is a member changed, on this replica's log: `Raft.membership`.
+    public var isMembershipChanged = false
+    /// This replica is no member any more, and never will be again: it can go once it has applied
+    /// what is committed.
+    public var isRemoved = false
 
     /// The message that was stepped can't be true while all replicas keep what they acknowledged: a
     /// second leader of a term, or an entry against a committed one. It was dropped. Some replica
@@ -27,6 +33,8 @@ public struct RaftEffects: Sendable {
         isCommitAdvanced = false
         isRoleChanged = false
         isReadConfirmed = false
+        isMembershipChanged = false
+        isRemoved = false
         isContradicted = false
     }
 
@@ -35,14 +43,15 @@ public struct RaftEffects: Sendable {
         public var first: LogIndex
         public var count: Int
         public var term: Term
-        /// Which bytes: the entry that a new leader makes itself, or those of the message that is
-        /// being stepped, without as many at its front.
+        /// Which bytes: the entry that a new leader makes itself, `Raft.membership`, or those of the
+        /// message that is being stepped, without as many at its front.
         public var source: Source
         /// Whether entries from `first` on were dropped for these.
         public var isTruncation: Bool
 
         public enum Source: Hashable, Sendable {
             case noOp
+            case membership
             case message(skipping: Int)
         }
     }

@@ -75,8 +75,10 @@ struct LogUnderTest {
     static let group = GroupID(7)
 
     mutating func createGroup() {
-        guard let name = GroupName("g") else { return }
-        let payload = GroupRecord(name: name, incarnation: 1, voters: [1]).encoded()
+        guard let name = GroupName("g"), let base = Membership(voters: [1]) else { return }
+        let payload = GroupRecord(
+            name: name, incarnation: 1, replica: .initial, base: base
+        ).encoded
         add(.groupCreated, payload, index: 0, term: 0, count: 0)
     }
 

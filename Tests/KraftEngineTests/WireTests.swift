@@ -8,12 +8,15 @@ import Testing
 struct WireTests {
     private let format = StandardWireFormat()
 
-    private func frame(_ messages: [Message], entries: [UInt8] = []) -> [UInt8] {
+    private func frame(
+        _ messages: [Message], entries: [UInt8] = [],
+        _ envelope: RaftEnvelope = RaftEnvelope(group: GroupID(9))
+    ) -> [UInt8] {
         var writer = FrameWriter(headerSize: format.headerSize, block: Block(capacity: 64))
         for message in messages {
-            let size = WireMessage.size(message)
+            let size = WireMessage.size(message, envelope)
             let target = writer.reserve(size + entries.count, format: format)
-            WireMessage.write(message, group: GroupID(9), entriesCount: entries.count, to: target)
+            WireMessage.write(message, envelope, entriesCount: entries.count, to: target)
             for (place, byte) in entries.enumerated() {
                 target.storeBytes(of: byte, toByteOffset: size + place, as: UInt8.self)
             }
@@ -40,24 +43,39 @@ struct WireTests {
         .vote(.init(term: Term(6), last: .start, isPreVote: false, isTransfer: true)),
         .voteReply(.init(term: Term(6), isPreVote: false, isGranted: true)),
         .timeoutNow(.init(term: Term(6))),
+        .vote(
+            .init(
+                term: Term(6), last: .start, isPreVote: true, isTransfer: false, isForced: true)),
         .resigned(.init(term: Term(6))),
+        .removed(
+            .init(term: Term(6), configuration: .init(index: LogIndex(12), term: Term(4)))),
     ]
+
+    private static let later = ReplicaID(added: .init(index: LogIndex(40), term: Term(3)))
 
     @Test("every message comes back as it was sent", arguments: samples.indices)
     func roundTrip(_ place: Int) throws {
         let message = WireTests.samples[place]
+        for (from, to) in [(ReplicaID.initial, .initial), (.initial, WireTests.later)] {
+            try roundTrip(message, RaftEnvelope(group: GroupID(9), from: from, to: to))
+        }
+    }
+
+    private func roundTrip(_ message: Message, _ envelope: RaftEnvelope) throws {
         var reader = FrameReader()
         var received: [Message] = []
-        try frame([message, message]).withUnsafeBytes { bytes in
+        try frame([message, message], envelope).withUnsafeBytes { bytes in
             try reader.receive(bytes, format: format) { kind, body in
                 #expect(kind == .messages)
                 var fields = ByteReader(body)
                 while fields.remaining > 0 {
                     guard
-                        case .raft(let group, let message, _)? =
+                        case .raft(let found, let message, _)? =
                             try? WireMessage.read(from: &fields)
                     else { return false }
-                    #expect(group == GroupID(9))
+                    #expect(found.group == envelope.group)
+                    #expect(found.from == envelope.from)
+                    #expect(found.to == envelope.to)
                     received.append(message)
                 }
                 return true

@@ -70,6 +70,7 @@ struct Dialogue {
             for place in try words.places(cluster) { cluster.persist(place) }
         case "crash": cluster.crash(try words.place(cluster))
         case "restart": cluster.restart(try words.place(cluster))
+        case "node": cluster.addNode(try words.node())
         case "disk": try disk(&words, &cluster)
         case "inject":
             guard let word = words.next() else { throw Failure("which link?") }
@@ -101,7 +102,7 @@ struct Dialogue {
         for word in rest {
             guard let term = UInt64(word) else { throw Failure("'\(word)' is no term") }
             disk.log.append(count: 1, term: Term(term))
-            disk.names.append("e\(disk.names.count + 1)")
+            disk.entries.append(.init(name: "e\(disk.entries.count + 1)"))
         }
         cluster.replaceDisk(of: place, by: disk)
     }
@@ -146,8 +147,71 @@ struct Dialogue {
             cluster.act(place) { raft, now, effects in
                 raft.stepDown(now: now, effects: &effects)
             }
+        case "force":
+            cluster.act(place) { raft, now, effects in
+                _ = raft.forceElection(now: now, effects: &effects)
+            }
+        case "change": try change(&words, on: place, &cluster)
+        case "promise":
+            let until = cluster.now + (try words.milliseconds())
+            cluster.act(place) { raft, now, _ in
+                raft.leaderSuspected(now: now, promisedUntil: until)
+            }
+        case "lease": try lease(&words, on: place, &cluster)
         default: throw Failure("there is no command '\(command)'")
         }
+    }
+
+    /// `change 1 +4 +5:learner -2`
+    private static func change(
+        _ words: inout Words, on place: Int, _ cluster: inout DialogueCluster
+    ) throws(Failure) {
+        var change = MembershipChange()
+        for word in words.all() {
+            let parts = word.dropFirst().split(separator: ":")
+            guard let first = parts.first, let node = UInt32(first).map({ NodeID($0) }) else {
+                throw Failure("which node is '\(word)'?")
+            }
+            switch (word.first, parts.count == 2 ? parts[1] : "voter") {
+            case ("-", _): change.remove.append(node)
+            case ("+", "voter"): change.add.append(.init(node, .voter))
+            case ("+", "learner"): change.add.append(.init(node, .learner))
+            case ("+", "witness"): change.add.append(.init(node, .witness))
+            default: throw Failure("what is '\(word)'?")
+            }
+        }
+        var words = ""
+        cluster.act(place) { raft, now, effects in
+            do throws(Raft.ChangeRefusal) {
+                _ = try raft.propose(change, now: now, effects: &effects)
+            } catch {
+                switch error {
+                case .notLeader: words = "refused: it doesn't lead"
+                case .busy: words = "refused: not now"
+                case .invalid(let reason): words = "refused: \(reason)"
+                }
+            }
+        }
+        if !words.isEmpty { cluster.say(words) }
+    }
+
+    /// `lease 1 2=400ms`: does 1 hold it, if 2 has promised its support for so long?
+    private static func lease(
+        _ words: inout Words, on place: Int, _ cluster: inout DialogueCluster
+    ) throws(Failure) {
+        var promises: [NodeID: Instant] = [:]
+        for word in words.all() {
+            let parts = word.split(separator: "=")
+            guard parts.count == 2, let node = UInt32(parts[0]) else {
+                throw Failure("'\(word)' is no promise")
+            }
+            var span = Words(parts[1])
+            promises[NodeID(node)] = cluster.now + (try span.milliseconds())
+        }
+        let isHeld = cluster.nodes[place].raft.holdsLease(now: cluster.now) {
+            promises[$0] ?? .zero
+        }
+        cluster.say(isHeld ? "holds it" : "doesn't hold it")
     }
 
     private static func read(on place: Int, _ cluster: inout DialogueCluster) {
@@ -169,13 +233,13 @@ struct Dialogue {
         var isChosen: (DialogueCluster.InFlight) -> Bool = { _ in true }
         if word == "to" {
             let node = try words.node()
-            isChosen = { $0.to == node }
+            isChosen = { $0.to.node == node }
         } else if word == "from" {
             let node = try words.node()
-            isChosen = { $0.from == node }
+            isChosen = { $0.from.node == node }
         } else if word != "all" {
             let (from, to) = try Words.link(word)
-            isChosen = { $0.from == from && $0.to == to }
+            isChosen = { $0.from.node == from && $0.to.node == to }
         }
         let limit = words.next().flatMap { Int($0) } ?? .max
         if command == "drop" {
@@ -205,7 +269,7 @@ struct Dialogue {
             cluster.connected(first, to: b)
             cluster.connected(second, to: a)
         default:
-            cluster.drop { [a, b].contains($0.from) && [a, b].contains($0.to) }
+            cluster.drop { [a, b].contains($0.from.node) && [a, b].contains($0.to.node) }
             cluster.disconnected(first, from: b)
             cluster.disconnected(second, from: a)
         }
@@ -219,7 +283,7 @@ struct Dialogue {
             for place in places { cluster.persist(place) }
             let ids = places.map { cluster.ids[$0] }
             let isMoving = cluster.inFlight.contains {
-                ids.contains($0.from) && ids.contains($0.to)
+                ids.contains($0.from.node) && ids.contains($0.to.node)
             }
             guard isMoving else {
                 _ = cluster.takeTrace()
@@ -228,7 +292,7 @@ struct Dialogue {
                 }
                 return
             }
-            cluster.deliver { ids.contains($0.from) && ids.contains($0.to) }
+            cluster.deliver { ids.contains($0.from.node) && ids.contains($0.to.node) }
         }
         throw Failure("it never comes to rest")
     }

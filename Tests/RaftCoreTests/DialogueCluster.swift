@@ -6,20 +6,25 @@
 /// Everything that happens is said in `trace`, one line each. As in the engine, a leader sends what
 /// is due after each step, and what speaks of durable facts waits for the group's term and vote.
 struct DialogueCluster {
+    struct Entry {
+        /// Chosen by the script; `·` for a leader's own first entry.
+        var name: String
+        var membership: Membership?
+    }
+
     struct InFlight {
-        var from: NodeID
-        var to: NodeID
+        var from: Replica
+        var to: Replica
         var message: Message
         /// What an append carries.
-        var entries: [String]
+        var entries: [Entry]
     }
 
     struct Node {
         var raft: Raft
-        /// What it has been told to write, on its disk or on the way there.
+        var entries: [Entry] = []
+        /// The term and vote that it was told to write: on its disk, or on the way there.
         var written = HardState()
-        /// The names of the entries in the log, from the first on.
-        var names: [String] = []
         var disk = Disk()
         var isRunning = true
     }
@@ -28,7 +33,7 @@ struct DialogueCluster {
     struct Disk {
         var hardState = HardState()
         var log = LogTerms()
-        var names: [String] = []
+        var entries: [Entry] = []
     }
 
     private(set) var nodes: [Node] = []
@@ -38,22 +43,31 @@ struct DialogueCluster {
     private(set) var held: [InFlight] = []
     private(set) var cut: [(NodeID, NodeID)] = []
     private(set) var trace: [String] = []
-    private let membership: Membership
+    private let base: Membership
     private let options = Raft.Options()
 
     /// Nil for voters that make no group.
     init?(voters: [NodeID]) {
-        guard let membership = Membership(voters: voters) else { return nil }
-        self.membership = membership
-        for voter in membership.members {
-            nodes.append(Node(raft: start(voter, Disk())))
-        }
+        guard let base = Membership(voters: voters) else { return nil }
+        self.base = base
+        for voter in base.members { nodes.append(Node(raft: start(voter, Disk()))) }
     }
 
-    private func start(_ node: NodeID, _ disk: Disk) -> Raft {
-        Raft(
-            node: node, membership: membership, hardState: disk.hardState, log: disk.log,
-            options: options, seed: UInt64(node.rawValue), now: now)
+    private func start(_ replica: Replica, _ disk: Disk) -> Raft {
+        var configurations = [Raft.Configuration(index: .zero, membership: base)]
+        for (place, entry) in disk.entries.enumerated() {
+            guard let membership = entry.membership else { continue }
+            configurations.append(
+                .init(index: LogIndex(UInt64(place + 1)), membership: membership))
+        }
+        return Raft(
+            replica: replica, configurations: configurations, hardState: disk.hardState,
+            log: disk.log, options: options, seed: UInt64(replica.node.rawValue), now: now)
+    }
+
+    /// A node that holds nothing; a replica begins on it when a leader calls it one.
+    mutating func addNode(_ node: NodeID) {
+        nodes.append(Node(raft: start(Replica(node), Disk())))
     }
 
     var ids: [NodeID] { nodes.map(\.raft.node) }
@@ -71,7 +85,7 @@ struct DialogueCluster {
 
     /// Runs `body` on a core, then what a turn's end does, and tells what came of it.
     mutating func act(
-        _ place: Int, entries: [String] = [],
+        _ place: Int, entries: [Entry] = [],
         _ body: (inout Raft, Instant, inout RaftEffects) -> Void
     ) {
         guard nodes[place].isRunning else { return }
@@ -82,9 +96,10 @@ struct DialogueCluster {
         guard nodes[place].raft.isLeader else { return }
         let leader = nodes[place].raft
         effects.removeAll()
-        for position in membership.members.indices {
+        for position in leader.membership.members.indices {
             while let wanted = nodes[place].raft.wantedEntries(by: position) {
-                nodes[place].raft.sendEntries(to: position, count: wanted.most, effects: &effects)
+                nodes[place].raft.sendEntries(
+                    to: position, count: wanted.most, byteCount: wanted.most, effects: &effects)
             }
         }
         nodes[place].raft.flush(now: now, effects: &effects)
@@ -94,7 +109,7 @@ struct DialogueCluster {
     /// Proposes entries of these names; nil if that is refused.
     mutating func propose(_ names: [String], on place: Int) -> LogIndex? {
         guard let first = nodes[place].raft.propose(count: names.count) else { return nil }
-        nodes[place].names += names
+        nodes[place].entries += names.map { Entry(name: $0) }
         let node = nodes[place].raft.node
         say("\(node) appends \(DialogueText.log(of: nodes[place], from: first))")
         act(place) { _, _, _ in }
@@ -102,7 +117,7 @@ struct DialogueCluster {
     }
 
     private mutating func takeIn(
-        _ place: Int, _ before: Raft, _ effects: RaftEffects, _ entries: [String]
+        _ place: Int, _ before: Raft, _ effects: RaftEffects, _ entries: [Entry]
     ) {
         let raft = nodes[place].raft
         let node = raft.node
@@ -118,7 +133,11 @@ struct DialogueCluster {
             say("\(node) votes for \(raft.hardState.vote) in t\(raft.term)")
         }
         if let append = effects.append { take(append, at: place, entries) }
+        if effects.isMembershipChanged {
+            say("\(node) goes by \(DialogueText.membership(raft.membership))")
+        }
         if raft.commitIndex > before.commitIndex { say("\(node) commits \(raft.commitIndex)") }
+        if effects.isRemoved { say("\(node) is no member any more") }
         if raft.confirmedReads > before.confirmedReads, raft.isLeader {
             say("\(node) may answer reads up to \(raft.confirmedReads)")
         }
@@ -130,27 +149,32 @@ struct DialogueCluster {
     }
 
     private mutating func take(
-        _ append: RaftEffects.AppendedEntries, at place: Int, _ entries: [String]
+        _ append: RaftEffects.AppendedEntries, at place: Int, _ entries: [Entry]
     ) {
-        let node = nodes[place].raft.node
+        let raft = nodes[place].raft
         let first = Int(append.first.rawValue) - 1
-        if append.isTruncation { say("\(node) drops its log from \(append.first) on") }
-        nodes[place].names.removeLast(nodes[place].names.count - first)
+        if append.isTruncation { say("\(raft.node) drops its log from \(append.first) on") }
+        nodes[place].entries.removeLast(nodes[place].entries.count - first)
         switch append.source {
-        case .noOp: nodes[place].names.append("·")
-        case .message(let skipped): nodes[place].names += entries.dropFirst(skipped)
+        case .noOp: nodes[place].entries.append(Entry(name: "·"))
+        case .membership:
+            nodes[place].entries.append(
+                Entry(
+                    name: DialogueText.membership(raft.membership), membership: raft.membership))
+        case .message(let skipped): nodes[place].entries += entries.dropFirst(skipped)
         }
-        say("\(node) appends \(DialogueText.log(of: nodes[place], from: append.first))")
+        let appended = DialogueText.log(of: nodes[place], from: append.first)
+        say("\(raft.node) appends \(appended)")
     }
 
     // MARK: Messages
 
-    private mutating func send(_ message: Message, from place: Int, to: NodeID) {
+    private mutating func send(_ message: Message, from place: Int, to: Replica) {
         var sent = InFlight(
-            from: nodes[place].raft.node, to: to, message: message, entries: [])
+            from: nodes[place].raft.replica, to: to, message: message, entries: [])
         if case .append(let append) = message {
             let first = Int(append.previous.index.rawValue)
-            sent.entries = Array(nodes[place].names[first..<(first + append.count)])
+            sent.entries = Array(nodes[place].entries[first..<(first + append.count)])
         }
         let isDurable = nodes[place].disk.hardState == nodes[place].written
         if message.mustWaitForDurability, !isDurable {
@@ -162,7 +186,7 @@ struct DialogueCluster {
     }
 
     private mutating func leave(_ sent: InFlight) {
-        if cut.contains(where: { $0 == (sent.from, sent.to) }) {
+        if cut.contains(where: { $0 == (sent.from.node, sent.to.node) }) {
             say("\(DialogueText.sent(sent))  (lost)")
             return
         }
@@ -181,11 +205,28 @@ struct DialogueCluster {
         }
         inFlight = rest
         for sent in chosen {
-            guard let place = place(of: sent.to), nodes[place].isRunning else { continue }
-            say(DialogueText.received(sent))
-            act(place, entries: sent.entries) { raft, now, effects in
-                raft.step(from: sent.from, sent.message, now: now, effects: &effects)
-            }
+            guard let place = place(of: sent.to.node), nodes[place].isRunning else { continue }
+            hand(sent, to: place)
+        }
+    }
+
+    /// To the replica that it is meant for: not to an earlier or a later life.
+    private mutating func hand(_ sent: InFlight, to place: Int) {
+        say(DialogueText.received(sent))
+        if nodes[place].raft.replica.id < sent.to.id {
+            nodes[place] = Node(raft: start(sent.to, Disk()))
+            say("\(sent.to.node) begins, empty, as what was added at "
+                + DialogueText.position(sent.to.id.added))
+        }
+        guard nodes[place].raft.replica == sent.to else { return say("  for an earlier life") }
+        var memberships: [(offset: Int, membership: Membership)] = []
+        for (offset, entry) in sent.entries.enumerated() {
+            if let membership = entry.membership { memberships.append((offset, membership)) }
+        }
+        act(place, entries: sent.entries) { raft, now, effects in
+            raft.step(
+                from: sent.from, sent.message, memberships: memberships, now: now,
+                effects: &effects)
         }
     }
 
@@ -207,19 +248,14 @@ struct DialogueCluster {
         guard nodes[place].isRunning else { return }
         let raft = nodes[place].raft
         nodes[place].disk = Disk(
-            hardState: nodes[place].written, log: raft.log, names: nodes[place].names)
-        let released = held.filter { $0.from == raft.node }
-        held.removeAll { $0.from == raft.node }
+            hardState: nodes[place].written, log: raft.log, entries: nodes[place].entries)
+        let released = held.filter { $0.from == raft.replica }
+        held.removeAll { $0.from == raft.replica }
         act(place) { raft, now, effects in
             raft.persisted(upTo: raft.log.lastIndex, now: now, effects: &effects)
         }
-        for sent in released where sent.to != raft.node { leave(sent) }
-        for own in released where own.to == raft.node {
-            say(DialogueText.received(own))
-            act(place) { raft, now, effects in
-                raft.step(from: own.from, own.message, now: now, effects: &effects)
-            }
-        }
+        for sent in released where sent.to != raft.replica { leave(sent) }
+        for own in released where own.to == raft.replica { hand(own, to: place) }
     }
 
     /// The process ends: what it had not sent is gone, what it had not synced too. The others'
@@ -227,16 +263,16 @@ struct DialogueCluster {
     mutating func crash(_ place: Int) {
         let node = nodes[place].raft.node
         nodes[place].isRunning = false
-        held.removeAll { $0.from == node }
-        inFlight.removeAll { $0.to == node }
+        held.removeAll { $0.from.node == node }
+        inFlight.removeAll { $0.to.node == node }
         for other in nodes.indices where other != place { disconnected(other, from: node) }
     }
 
     mutating func restart(_ place: Int) {
         let disk = nodes[place].disk
-        nodes[place].raft = start(nodes[place].raft.node, disk)
+        nodes[place].raft = start(nodes[place].raft.replica, disk)
         nodes[place].written = disk.hardState
-        nodes[place].names = disk.names
+        nodes[place].entries = disk.entries
         nodes[place].isRunning = true
         say("\(nodes[place].raft.node) \(DialogueText.role(nodes[place].raft))")
         for other in nodes.indices where other != place {

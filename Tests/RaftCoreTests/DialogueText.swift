@@ -24,23 +24,23 @@ enum DialogueText {
         guard node.raft.log.lastIndex >= first else { return "nothing" }
         let entries = (first.rawValue...node.raft.log.lastIndex.rawValue).map { index in
             let term = node.raft.log.term(at: LogIndex(index)) ?? .zero
-            return "\(node.names[Int(index) - 1])@\(term)"
+            return "\(node.entries[Int(index) - 1].name)@\(term)"
         }
         return entries.joined(separator: " ")
     }
 
     static func sent(_ sent: DialogueCluster.InFlight) -> String {
-        "\(sent.from) -> \(sent.to)  \(message(sent))"
+        "\(sent.from.node) -> \(sent.to.node)  \(message(sent))"
     }
 
     static func received(_ sent: DialogueCluster.InFlight) -> String {
-        "\(sent.to) <- \(sent.from)  \(message(sent))"
+        "\(sent.to.node) <- \(sent.from.node)  \(message(sent))"
     }
 
     static func message(_ sent: DialogueCluster.InFlight) -> String {
         switch sent.message {
         case .append(let m):
-            let names = sent.entries.map { "\($0)@\(m.entriesTerm)" }.joined(separator: " ")
+            let names = sent.entries.map { "\($0.name)@\(m.entriesTerm)" }.joined(separator: " ")
             let what = m.count == 0 ? "nothing" : names
             return "append t\(m.term) \(what) behind \(position(m.previous)), commit \(m.commit)"
         case .appendReply(let m) where m.isRejected:
@@ -51,13 +51,30 @@ enum DialogueText {
         case .heartbeatReply(let m): return "heartbeat-reply t\(m.term) read \(m.readSequence)"
         case .vote(let m):
             return "\(m.isPreVote ? "pre-vote" : "vote")? t\(m.term) last \(position(m.last))"
-                + (m.isTransfer ? ", told by the leader" : "")
+                + (m.isTransfer ? ", told by the leader" : "") + (m.isForced ? ", forced" : "")
         case .voteReply(let m):
             return "\(m.isPreVote ? "pre-vote" : "vote") t\(m.term) "
                 + (m.isGranted ? "granted" : "refused")
         case .timeoutNow(let m): return "campaign-now t\(m.term)"
         case .resigned(let m): return "resigned t\(m.term)"
+        case .removed(let m):
+            return "removed t\(m.term), by \(position(m.configuration))"
         }
+    }
+
+    /// Who votes; in a joint configuration, who did before; who only learns; `w` marks a witness.
+    static func membership(_ membership: Membership) -> String {
+        func names(_ set: MemberSet) -> String {
+            membership.members.indices.filter { set.contains($0) }.map { position in
+                "\(membership.members[position].node)"
+                    + (membership.witnesses.contains(position) ? "w" : "")
+            }.joined(separator: " ")
+        }
+        let all = MemberSet(firstPositions: membership.members.count)
+        let learners = all.subtracting(membership.voters.union(membership.outgoing))
+        return "{" + names(membership.voters)
+            + (membership.isJoint ? " was " + names(membership.outgoing) : "")
+            + (learners.isEmpty ? "" : " learns " + names(learners)) + "}"
     }
 
     static func status(_ node: DialogueCluster.Node) -> String {
@@ -110,7 +127,8 @@ enum DialogueText {
         case ("campaign-now", 2): message = .timeoutNow(.init(term: term))
         default: return nil
         }
-        let sent = DialogueCluster.InFlight(from: from, to: to, message: message, entries: [])
+        let sent = DialogueCluster.InFlight(
+            from: Replica(from), to: Replica(to), message: message, entries: [])
         return DialogueText.message(sent) == text ? sent : nil
     }
 }

@@ -51,7 +51,7 @@ struct ElectionTests {
         let request = Message.VoteRequest(
             term: Term(1), last: .start, isPreVote: false, isTransfer: false)
         var granted: [Bool] = []
-        for candidate in [NodeID(2), NodeID(3), NodeID(2)] {
+        for candidate in [Replica(2), Replica(3), Replica(2)] {
             replicas.act(1) { raft, now, effects in
                 raft.step(from: candidate, .vote(request), now: now, effects: &effects)
             }

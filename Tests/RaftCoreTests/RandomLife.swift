@@ -47,7 +47,9 @@ struct RandomLife {
             // The connection breaks: what is in flight both ways is lost.
             let other = NodeID(UInt32(1 + dice.below(3)))
             guard other != node else { return }
-            replicas.queue.removeAll { [$0.from, $0.to].sorted() == [node, other].sorted() }
+            replicas.queue.removeAll {
+                [$0.from.node, $0.to.node].sorted() == [node, other].sorted()
+            }
             for (a, b) in [(node, other), (other, node)] {
                 replicas.act(a) { raft, now, _ in
                     raft.peerDisconnected(b)
@@ -60,9 +62,7 @@ struct RandomLife {
         default:
             guard !replicas.queue.isEmpty else { return }
             let sent = replicas.queue.remove(at: dice.below(min(4, replicas.queue.count)))
-            replicas.act(sent.to) { raft, now, effects in
-                raft.step(from: sent.from, sent.message, now: now, effects: &effects)
-            }
+            replicas.hand(sent)
         }
     }
 }

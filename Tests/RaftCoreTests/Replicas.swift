@@ -4,8 +4,8 @@
 /// durable waits until `sync`. Time stands still until it is moved.
 struct Replicas {
     struct InFlight {
-        var from: NodeID
-        var to: NodeID
+        var from: Replica
+        var to: Replica
         var message: Message
     }
 
@@ -19,15 +19,72 @@ struct Replicas {
     /// Terms and votes as they were at the last `sync`.
     var trace: [String] = []
     var limit = Int.max
+    let options: Raft.Options
+    let base: Membership
+    /// The configurations among the entries, by where they stand.
+    var configurations: [EntryPosition: Membership] = [:]
+    /// What nodes hold whose disk was asked for it.
+    var removed: Set<Replica> = []
 
     init(_ count: Int, options: Raft.Options = .init()) {
         let nodes = (1...UInt32(count)).map { NodeID($0) }
         guard let membership = Membership(voters: nodes) else { preconditionFailure("voters") }
+        self.options = options
+        base = membership
         rafts = nodes.map { node in
             Raft(
-                node: node, membership: membership, hardState: HardState(), log: LogTerms(),
+                replica: Replica(node),
+                configurations: [.init(index: .zero, membership: membership)],
+                hardState: HardState(), log: LogTerms(),
                 options: options, seed: UInt64(node.rawValue), now: .zero)
         }
+    }
+
+    /// A new node, empty; it becomes a replica when a leader calls it one.
+    mutating func addNode() -> NodeID {
+        let node = NodeID(UInt32(rafts.count + 1))
+        rafts.append(empty(Replica(node)))
+        return node
+    }
+
+    private func empty(_ replica: Replica) -> Raft {
+        Raft(
+            replica: replica, configurations: [.init(index: .zero, membership: base)],
+            hardState: HardState(), log: LogTerms(), options: options,
+            seed: UInt64(replica.node.rawValue), now: now)
+    }
+
+    /// The node loses all that isn't durable, and starts again.
+    mutating func restart(_ node: NodeID) {
+        let old = self[node]
+        waiting.removeAll { $0.from.node == node }
+        var log = old.log
+        if old.durableIndex < log.lastIndex { log.truncate(from: old.durableIndex.next) }
+        var kept: [Raft.Configuration] = [.init(index: .zero, membership: base)]
+        for index in stride(from: UInt64(1), through: log.lastIndex.rawValue, by: 1) {
+            let position = EntryPosition(
+                index: LogIndex(index), term: log.term(at: LogIndex(index)) ?? .zero)
+            if let membership = configurations[position] {
+                kept.append(.init(index: position.index, membership: membership))
+            }
+        }
+        self[node] = Raft(
+            replica: old.replica, configurations: kept, hardState: old.hardState, log: log,
+            options: options, seed: UInt64(node.rawValue), now: now)
+    }
+
+    /// Asks a node that leads for a change.
+    @discardableResult
+    mutating func change(
+        _ change: MembershipChange, on node: NodeID
+    ) throws -> EntryPosition {
+        var result: Result<EntryPosition, Raft.ChangeRefusal> = .failure(.notLeader)
+        act(node) { raft, now, effects in
+            do throws(Raft.ChangeRefusal) {
+                result = .success(try raft.propose(change, now: now, effects: &effects))
+            } catch { result = .failure(error) }
+        }
+        return try result.get()
     }
 
     subscript(_ node: NodeID) -> Raft {
@@ -41,8 +98,13 @@ struct Replicas {
     ) {
         var effects = RaftEffects()
         body(&self[node], now, &effects)
+        if let append = effects.append, append.source == .membership {
+            let position = EntryPosition(index: append.first, term: append.term)
+            configurations[position] = self[node].membership
+        }
+        if effects.isRemoved { removed.insert(self[node].replica) }
         for (to, message) in effects.messages {
-            let sent = InFlight(from: node, to: to, message: message)
+            let sent = InFlight(from: self[node].replica, to: to, message: message)
             if message.mustWaitForDurability { waiting.append(sent) } else { queue.append(sent) }
         }
     }
@@ -54,7 +116,8 @@ struct Replicas {
             for position in raft.membership.members.indices {
                 while let wanted = raft.wantedEntries(by: position) {
                     raft.sendEntries(
-                        to: position, count: min(wanted.most, limit), effects: &effects)
+                        to: position, count: min(wanted.most, limit), byteCount: 0,
+                        effects: &effects)
                 }
             }
             raft.flush(now: now, effects: &effects)
@@ -66,8 +129,8 @@ struct Replicas {
         act(node) { raft, now, effects in
             raft.persisted(upTo: raft.log.lastIndex, now: now, effects: &effects)
         }
-        queue += waiting.filter { $0.from == node }
-        waiting.removeAll { $0.from == node }
+        queue += waiting.filter { $0.from.node == node }
+        waiting.removeAll { $0.from.node == node }
     }
 
     /// Delivers messages and syncs all disks until nothing moves.
@@ -77,7 +140,10 @@ struct Replicas {
                 sync(raft.node)
                 flush(raft.node)
             }
-            if queue.isEmpty { return }
+            let isWritten = rafts.allSatisfy {
+                silent.contains($0.node) || $0.durableIndex == $0.log.lastIndex
+            }
+            if queue.isEmpty, isWritten { return }
             deliver(without: silent)
         }
         preconditionFailure("the replicas never come to rest")
@@ -88,11 +154,31 @@ struct Replicas {
         let batch = queue
         queue = []
         for sent in batch {
-            if cut.contains([sent.from, sent.to]) { continue }
-            if silent.contains(sent.to) || silent.contains(sent.from) { continue }
-            act(sent.to) { raft, now, effects in
-                raft.step(from: sent.from, sent.message, now: now, effects: &effects)
+            if cut.contains([sent.from.node, sent.to.node]) { continue }
+            if silent.contains(sent.to.node) || silent.contains(sent.from.node) { continue }
+            hand(sent)
+        }
+    }
+
+    /// Hands one message to the replica that it is meant for.
+    mutating func hand(_ sent: InFlight) {
+        let node = sent.to.node
+        if self[node].replica.id < sent.to.id { self[node] = empty(sent.to) }
+        guard self[node].replica == sent.to, !removed.contains(sent.to) else { return }
+        var memberships: [(offset: Int, membership: Membership)] = []
+        if case .append(let append) = sent.message {
+            for offset in 0..<append.count {
+                let index = append.previous.index + (offset + 1)
+                let position = EntryPosition(index: index, term: append.entriesTerm)
+                if let membership = configurations[position] {
+                    memberships.append((offset, membership))
+                }
             }
+        }
+        act(node) { raft, now, effects in
+            raft.step(
+                from: sent.from, sent.message, memberships: memberships, now: now,
+                effects: &effects)
         }
     }
 
@@ -130,4 +216,9 @@ struct Replicas {
 
 extension Dice {
     mutating func below(_ bound: Int) -> Int { Int(below(UInt64(bound))) }
+}
+
+/// A number names a first member of the group.
+extension Replica: ExpressibleByIntegerLiteral {
+    public init(integerLiteral value: UInt32) { self.init(NodeID(value)) }
 }

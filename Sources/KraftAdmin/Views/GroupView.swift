@@ -29,13 +29,12 @@ struct GroupView {
     }
 
     private var replicas: [JSON] {
-        status.voters.map { voter in
-            let known = status.replicas.first { $0.node == voter }
-            return [
-                "node": .node(voter),
-                "kind": "voter",
-                "match_index": known.map { .unsigned($0.matchIndex.rawValue) } ?? .null,
-                "state": .string(known?.state ?? "unknown"),
+        status.replicas.map { replica in
+            [
+                "node": .node(replica.node),
+                "kind": .string("\(replica.kind)"),
+                "match_index": .unsigned(replica.matchIndex.rawValue),
+                "state": .string(replica.state),
             ]
         }
     }

@@ -116,6 +116,13 @@ final class SimulatedNode<Machine: StateMachine> {
         replicaBySlot[replica.slot.rawValue] = replicas.count - 1
     }
 
+    /// The slot is void, and may be another replica's at once.
+    func removeReplica(at slot: GroupSlot) {
+        guard let replica = replica(at: slot) else { return }
+        replica.isRemoved = true
+        replicaBySlot[slot.rawValue] = -1
+    }
+
     /// The process is gone; the computer and its disk stay.
     func dropProcess() {
         box = nil

@@ -40,7 +40,9 @@ extension Simulation {
         trace(node, 1, UInt64(node.life))
         note("node \(node.id) starts, life \(node.life)")
         for group in groupNames.indices where !node.removedGroups.contains(group) {
-            open(group, on: node)
+            if isFirstVoter(node) || node.box?.engine.slot(of: groupNames[group]) != nil {
+                open(group, on: node)
+            }
         }
         touch(node)
     }
@@ -57,15 +59,28 @@ extension Simulation {
         return configuration
     }
 
+    private var firstVoters: [NodeID] {
+        Array(nodeIDs.prefix(options.firstVoters ?? nodeIDs.count))
+    }
+
+    private func isFirstVoter(_ node: SimulatedNode<Machine>) -> Bool {
+        firstVoters.contains(node.id)
+    }
+
     func open(_ group: Int, on node: SimulatedNode<Machine>) {
         guard let box = node.box else { return }
         let token = begin(.open, on: node, group: group)
         do throws(KraftError) {
             let slot = try box.engine.openGroup(
-                groupNames[group], voters: nodeIDs, token: token, now: instant(node))
+                groupNames[group], voters: firstVoters, token: token, now: instant(node))
             node.add(
                 Replica(group: group, slot: slot, machine: makeMachine(groupNames[group])))
         } catch {
+            if error.code == .conflict {
+                // It was removed from the group, and waits to be taken in again.
+                end(Int(token) - 1, .unknown)
+                return
+            }
             report((.interface, "node \(node.id) can't open \(groupNames[group]): \(error)"))
         }
     }
@@ -221,6 +236,17 @@ extension Simulation {
 
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
+        case .groupCreated(let slot, let name):
+            note("node \(node.id): \(notice)")
+            guard node.replica(at: slot) == nil,
+                let group = groupNames.firstIndex(of: name)
+            else { return }
+            // A leader took this node in.
+            open(group, on: node)
+            touch(node)
+        case .groupRemoved(let slot, _, _, _):
+            note("node \(node.id): \(notice)")
+            node.removeReplica(at: slot)
         case .fenced(let reason):
             pastCoverage.count(.fencings)
             node.isFenced = true

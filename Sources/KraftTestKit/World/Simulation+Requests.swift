@@ -25,7 +25,7 @@ public enum RequestOutcome<Value> {
 
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
-    enum Kind { case open, propose, read, transfer, remove }
+    enum Kind { case open, propose, read, transfer, remove, change }
 
     var kind: Kind
     var node: Int
@@ -136,6 +136,27 @@ extension Simulation {
         let now = instant(node)
         box.engine.transfer(
             replica.slot, to: target, token: token, deadline: now + timeout, now: now)
+        touch(node)
+        return place
+    }
+
+    /// Asks a node for a change of a group's members; done when it has begun.
+    @discardableResult
+    public func changeMembers(
+        of group: String, _ change: MembershipChange, on node: NodeID,
+        timeout: Nanoseconds = .seconds(5)
+    ) -> RequestID {
+        let node = nodes[position(of: node)]
+        let token = begin(.change, on: node, group: position(of: group), timeout: timeout)
+        let place = RequestID(place: Int(token) - 1)
+        guard let (box, replica) = usable(node, group: position(of: group)) else {
+            end(place.place, .refused(.nodeStopped))
+            return place
+        }
+        trace(node, 58, token)
+        let now = instant(node)
+        box.engine.changeMembers(
+            replica.slot, change, token: token, deadline: now + timeout, now: now)
         touch(node)
         return place
     }
@@ -273,6 +294,7 @@ extension Simulation {
             replica.isOpen = true
         case .remove:
             node.removedGroups.append(request.group)
+        case .change: break
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .read:

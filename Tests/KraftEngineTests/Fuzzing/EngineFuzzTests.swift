@@ -59,12 +59,13 @@ struct EngineFuzzTests {
     func strangers() throws {
         let cluster = try EngineFuzzTests.led()
         let hello = Hello(
-            versions: Hello.versions, clusterID: "fuzz", node: 1, expected: 2, boot: 9
+            versions: Hello.versions, clusterID: "fuzz", node: 1, expected: 2, boot: 9, store: 4,
+            lives: 1, address: "1"
         ).encoded()
         let samples = [
             WireSamples.frame(.hello, hello), WireSamples.frame(.hello, WireSamples.hello.encoded()),
             WireSamples.frame(.messages, WireSamples.messages[0]),
-            WireSamples.frame(.refusal, Array("no".utf8)), Array("GET / HTTP/1.1\r\n\r\n".utf8),
+            WireSamples.frame(.refusal, Array("no".utf8)), WireSamples.frame(.join, hello), Array("GET / HTTP/1.1\r\n\r\n".utf8),
         ]
         var command: UInt64 = 1
         try WireSamples.rounds(400).run { mutator in
@@ -122,11 +123,14 @@ struct EngineFuzzTests {
 
     /// Samples for the group that the cluster has.
     private static let messages: [[UInt8]] = {
-        guard let name = ByteCluster.groupName else { return [] }
-        let group = Engine.groupID(name, incarnation: 1)
+        guard let name = ByteCluster.groupName, let base = Membership(voters: [1, 2, 3]) else {
+            return []
+        }
+        let group = Engine.groupID(
+            .init(name: name, incarnation: 1, replica: .initial, base: base))
         return WireSamples.raft.map { sample in
             sample.entries.withUnsafeBytes {
-                WireSamples.bytes(of: sample.0, entries: $0, group: group)
+                WireSamples.bytes(of: sample.0, entries: $0, .init(group: group))
             }
         }
     }()

@@ -65,7 +65,8 @@ struct LogFuzzTests {
     func senselessRecords() throws {
         let numbers: [UInt64] = [0, 1, 2, 3, 4, 5, 100, 1 << 31, 1 << 62, 1 << 63, .max - 1, .max]
         let kinds: [RecordKind] = [
-            .entries, .entries, .entries, .hardState, .groupCreated, .groupRemoved,
+            .entries, .entries, .entries, .hardState, .groupCreated, .groupRemoved, .boot, .roster,
+            .identity,
         ]
         try WireSamples.rounds(1_500).run { mutator in
             guard var test = try? LogUnderTest() else { return }
@@ -75,10 +76,7 @@ struct LogFuzzTests {
             }
             for _ in 0..<mutator.random.number(in: 1...4) {
                 let kind = mutator.random.pick(kinds)
-                var payload = WireSamples.entries
-                if kind == .groupCreated || kind == .groupRemoved, let name = GroupName("g") {
-                    payload = GroupRecord(name: name, incarnation: 1, voters: [1, 2]).encoded()
-                }
+                var payload = LogFuzzTests.payload(of: kind)
                 if mutator.random.chance(700) { mutator.mutate(&payload) }
                 test.add(
                     kind, payload, index: mutator.random.pick(numbers),
@@ -91,18 +89,31 @@ struct LogFuzzTests {
         }
     }
 
+    private static func payload(of kind: RecordKind) -> [UInt8] {
+        var writer = ByteWriter()
+        switch kind {
+        case .entries: return WireSamples.entries
+        case .hardState: return []
+        case .groupCreated, .groupRemoved: return WireSamples.record?.encoded ?? []
+        case .boot:
+            BootRecord(store: 7, lives: 3, leaseMilliseconds: 500).encode(into: &writer)
+        case .roster: WireSamples.roster[0].encode(into: &writer)
+        case .identity: PeerIdentity(store: 7, lives: 3, boot: 9).encode(into: &writer)
+        }
+        return writer.bytes
+    }
+
     /// What was believed must be good enough to live with.
     private func start(_ group: RecoveredGroup, _ seed: UInt64) throws {
-        guard let membership = Membership(voters: group.voters),
-            let node = membership.members.first
-        else { throw FuzzFinding("a group without members", seed) }
         var raft = Raft(
-            node: node, membership: membership, hardState: group.hardState, log: group.terms,
-            options: .init(), seed: 1, now: .zero)
+            replica: Replica(1, group.replica), configurations: group.configurations,
+            hardState: group.hardState, log: group.terms, options: .init(), seed: 1, now: .zero)
         var effects = RaftEffects()
         raft.tick(now: .zero + .seconds(10), effects: &effects)
         for index in group.index.runs.flatMap({ [$0.first, $0.last] }) {
-            if group.terms.term(at: index) == nil { throw FuzzFinding("an entry without a term", seed) }
+            if group.terms.term(at: index) == nil {
+                throw FuzzFinding("an entry without a term", seed)
+            }
         }
     }
 
@@ -127,17 +138,60 @@ struct LogFuzzTests {
 
     @Test("a spoilt group record is refused, or says what its bytes say")
     func groupRecords() throws {
-        let name = try #require(GroupName("group-a"))
-        let sound = GroupRecord(name: name, incarnation: 2, voters: [1, 2, 5]).encoded()
-        try WireSamples.rounds(20_000).run { mutator in
+        let sound = try #require(WireSamples.record?.encoded)
+        try WireSamples.rounds(200_000).run { mutator in
             var bytes = sound
             mutator.mutate(&bytes, others: [sound])
             let record = bytes.withUnsafeBytes {
                 try? GroupRecord.decode($0, LogPosition(segment: 1, offset: 4_096))
             }
             guard let record else { return }
-            if !bytes.starts(with: record.encoded()) { throw FuzzFinding("another record", mutator.seed) }
-            if record.voters.count > Membership.memberLimit { throw FuzzFinding("many voters", mutator.seed) }
+            if !bytes.starts(with: record.encoded) {
+                throw FuzzFinding("another record", mutator.seed)
+            }
+        }
+    }
+
+    @Test("a spoilt membership is refused, or is one that changes may lead to")
+    func memberships() throws {
+        let sound = try #require(WireSamples.membership?.encoded)
+        try WireSamples.rounds(200_000).run { mutator in
+            var bytes = sound
+            mutator.mutate(&bytes, others: [sound])
+            let membership = bytes.withUnsafeBytes { try? Membership.decode($0) }
+            guard let membership else { return }
+            if membership.encoded != bytes { throw FuzzFinding("another one", mutator.seed) }
+            try checkLife(of: membership, mutator.seed)
+        }
+    }
+
+    /// A node that believes it must be able to take the change to its end.
+    private func checkLife(of membership: Membership, _ seed: UInt64) throws {
+        var raft = Raft(
+            replica: membership.members[0],
+            configurations: [.init(index: .zero, membership: membership)],
+            hardState: HardState(), log: LogTerms(), options: .init(), seed: 1, now: .zero)
+        var effects = RaftEffects()
+        for _ in 0..<4 {
+            raft.tick(now: .zero + .seconds(100), effects: &effects)
+            for member in membership.members {
+                let term = raft.role == .preCandidate ? raft.term.next : raft.term
+                let vote = Message.VoteReply(
+                    term: term, isPreVote: raft.role == .preCandidate, isGranted: true)
+                raft.step(from: member, .voteReply(vote), now: .zero, effects: &effects)
+            }
+        }
+        for _ in 0..<8 where raft.isLeader {
+            raft.persisted(upTo: raft.log.lastIndex, now: .zero, effects: &effects)
+            for member in raft.membership.members where raft.isLeader && member != raft.replica {
+                let reply = Message.AppendReply(
+                    term: raft.term, index: raft.log.lastIndex, isRejected: false, hint: .start)
+                raft.step(from: member, .appendReply(reply), now: .zero, effects: &effects)
+            }
+            raft.flush(now: .zero, effects: &effects)
+        }
+        if raft.isLeader, raft.membership.goal != nil {
+            throw FuzzFinding("a change that never ends", seed)
         }
     }
 
@@ -148,7 +202,10 @@ struct LogFuzzTests {
             mutator.mutate(&bytes, others: [WireSamples.entries])
             let count = mutator.random.number(in: 0...5)
             try bytes.withUnsafeBytes { run in
-                guard EntryRun.isWellFormed(run, count: count) else { return }
+                guard let memberships = EntryRun.check(run, count: count) else { return }
+                if memberships.contains(where: { $0.offset >= count }) {
+                    throw FuzzFinding("a configuration in no entry", mutator.seed)
+                }
                 if EntryRun.size(run, count: count) != run.count {
                     throw FuzzFinding("entries beyond their bytes", mutator.seed)
                 }

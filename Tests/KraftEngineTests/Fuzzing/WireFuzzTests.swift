@@ -74,11 +74,11 @@ struct WireFuzzTests {
     private func check(
         _ message: IncomingMessage, _ bytes: UnsafeRawBufferPointer, _ seed: UInt64
     ) throws {
-        guard case .raft(let group, let message, let entries) = message else { return }
-        let again = WireSamples.bytes(of: message, entries: entries, group: group)
+        guard case .raft(let envelope, let message, let entries) = message else { return }
+        let again = WireSamples.bytes(of: message, entries: entries, envelope)
         if again != Array(bytes) { throw FuzzFinding("\(message) was read from other bytes", seed) }
         // What sums are made of must leave room for them.
-        if message.term.rawValue >= WireMessage.numberLimit { throw FuzzFinding("an enormous term", seed) }
+        if message.term.rawValue >= ByteReader.numberLimit { throw FuzzFinding("an enormous term", seed) }
         if case .append(let append) = message, append.count > entries.count {
             throw FuzzFinding("more entries than bytes", seed)
         }

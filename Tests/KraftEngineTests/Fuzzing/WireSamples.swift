@@ -22,16 +22,27 @@ enum WireSamples {
         FuzzRounds(count, environment: ProcessInfo.processInfo.environment)
     }
 
-    static let entries: [UInt8] =
-        [3, 0, 0, 0, 1, 65, 66, 67] + [0, 0, 0, 0, 0]
-        + [9, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 88]
+    /// Four of them: a leader's own, a command, a routed one, a configuration.
+    static let entries: [UInt8] = {
+        let membership = membership?.encoded ?? []
+        var writer = ByteWriter()
+        for (kind, payload) in [
+            (EntryKind.noOp, []), (.command, [65, 66, 67]),
+            (.routedCommand, [1, 0, 0, 0, 0, 0, 0, 0, 88]), (.membership, membership),
+        ] {
+            writer.write(UInt32(payload.count))
+            writer.write(kind.rawValue)
+            writer.write(raw: payload)
+        }
+        return writer.bytes
+    }()
 
     static let raft: [(Message, entries: [UInt8])] = [
         (
             .append(
                 .init(
                     term: Term(5), previous: .init(index: LogIndex(8), term: Term(4)),
-                    entriesTerm: Term(5), count: 3, commit: LogIndex(7))), entries
+                    entriesTerm: Term(5), count: 4, commit: LogIndex(7))), entries
         ),
         (
             .append(
@@ -57,25 +68,39 @@ enum WireSamples {
         (.voteReply(.init(term: Term(6), isPreVote: false, isGranted: true)), []),
         (.timeoutNow(.init(term: Term(6))), []),
         (.resigned(.init(term: Term(6))), []),
+        (.removed(.init(term: Term(6), configuration: replica.added)), []),
     ]
 
     static func bytes(
-        of message: Message, entries: UnsafeRawBufferPointer, group: GroupID = group
+        of message: Message, entries: UnsafeRawBufferPointer,
+        _ envelope: RaftEnvelope = .init(group: group)
     ) -> [UInt8] {
-        let size = WireMessage.size(message)
+        let size = WireMessage.size(message, envelope)
         var bytes = [UInt8](repeating: 0, count: size)
         bytes.withUnsafeMutableBytes { target in
             guard let base = target.baseAddress else { return }
-            WireMessage.write(message, group: group, entriesCount: entries.count, to: base)
+            WireMessage.write(message, envelope, entriesCount: entries.count, to: base)
         }
         return bytes + Array(entries)
     }
 
     /// Each message alone.
     static let messages: [[UInt8]] =
-        raft.map { sample in
-            sample.entries.withUnsafeBytes { bytes(of: sample.0, entries: $0) }
+        [RaftEnvelope(group: group), RaftEnvelope(group: group, to: replica)].flatMap { envelope in
+            raft.map { sample in
+                sample.entries.withUnsafeBytes { bytes(of: sample.0, entries: $0, envelope) }
+            }
         } + others
+
+    static let replica = ReplicaID(added: .init(index: LogIndex(4), term: Term(3)))
+
+    /// In the middle of a change, with every kind of member.
+    static let membership: Membership? = {
+        let initial = Membership(voters: [1, 2, 3])
+        let change = MembershipChange(
+            add: [.init(4, .witness), .init(5, .learner), .init(6, .voter)], remove: [2])
+        return try? initial?.begin(change, at: replica.added)
+    }()
 
     private static var others: [[UInt8]] {
         func message(_ tag: MessageTag, _ fill: (inout ByteWriter) -> Void) -> [UInt8] {
@@ -87,7 +112,7 @@ enum WireSamples {
         return [
             message(.beat) { out in
                 for number in [1, 2] as [UInt64] { out.write(number) }
-                for number in [3, 4] as [UInt32] { out.write(number) }
+                for number in [3, 4, 500] as [UInt32] { out.write(number) }
             },
             message(.proposal) { out in
                 for number in [1, group.rawValue, 1_000_000_000, 0] { out.write(number) }
@@ -110,12 +135,41 @@ enum WireSamples {
                 out.write(group.rawValue)
                 out.write(UInt32(2))
             },
+            message(.unknownReplica) { out in
+                out.write(group.rawValue)
+                out.write(position: replica.added)
+            },
+            message(.roster) { RosterEntry.writeAll(roster, into: &$0) },
+            message(.change) { out in
+                for number in [1, group.rawValue] { out.write(number) }
+                MembershipChange(add: [.init(4, .witness)], remove: [2]).encode(into: &out)
+            },
+            message(.changeReply) { out in
+                for number in [1, group.rawValue] { out.write(number) }
+                out.write(UInt8(0))
+                out.write(UInt32(2))
+                out.write(position: replica.added)
+            },
+            message(.invitation) { out in
+                out.write(group.rawValue)
+                if let record { out.write(raw: record.encoded) }
+            },
         ]
     }
 
+    static let roster = [
+        RosterEntry(node: 4, address: "127.0.0.1:7004", generation: 3),
+        RosterEntry(node: 5, address: "[::1]:7005", generation: 1, hasLeft: true),
+    ]
+
+    static let record: GroupRecord? = {
+        guard let name = GroupName("group-a"), let membership else { return nil }
+        return GroupRecord(name: name, incarnation: 2, replica: replica, base: membership)
+    }()
+
     static let hello = Hello(
-        versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3,
-        info: "127.0.0.1:8001")
+        versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3, store: 4,
+        lives: 5, address: "127.0.0.1:7001", info: "127.0.0.1:8001")
 
     /// A frame of this body, with a checksum that is right.
     static func frame(_ kind: FrameKind, _ body: [UInt8]) -> [UInt8] {

@@ -114,7 +114,8 @@ private final class Fire: Sendable {
                 }
             return DemoWorkload.outcome(status: answer.status)
         } catch is NodeProcess.Trouble {
-            // The node was taken away before anything was sent.
+            // The node was taken away before anything was sent: give it the time to come back.
+            try? await Task.sleep(for: .milliseconds(5))
             return .refused
         } catch {
             return .open

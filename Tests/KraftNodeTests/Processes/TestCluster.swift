@@ -100,7 +100,8 @@ final class TestCluster: Sendable {
     }
 
     func url(_ id: Int) throws -> String {
-        guard let url = state.withLock({ $0[id]?.url }) else {
+        // Empty until the node has said that it is ready.
+        guard let url = state.withLock({ $0[id]?.url }), !url.isEmpty else {
             throw NodeProcess.Trouble(description: "node \(id) doesn't run")
         }
         return url

@@ -12,7 +12,8 @@ private func group(
         slot: GroupSlot(rawValue: 0), name: GroupName(name)!, id: GroupID(0xAB), incarnation: 1,
         epoch: .first, state: .running, role: role, term: Term(3), leader: leader,
         commitIndex: LogIndex(commit), appliedIndex: LogIndex(applied), firstIndex: LogIndex(1),
-        lastIndex: LogIndex(commit), voters: [1, 2, 3], replicas: replicas, isQuiesced: false)
+        lastIndex: LogIndex(commit), members: [1, 2, 3].map { .init(node: $0, kind: .voter) },
+        isJoint: false, committedConfiguration: .zero, replicas: replicas, isQuiesced: false)
 }
 
 private func peer(
@@ -20,7 +21,7 @@ private func peer(
 ) -> PeerStatus {
     PeerStatus(
         node: node, address: "10.0.0.\(node):7001", isConnected: alive, isAlive: alive,
-        sinceHeard: sinceHeard, queuedBytes: 0, groupsLed: 4, groups: 8,
+        sinceHeard: sinceHeard, queuedBytes: 0, hasLeft: false, groupsLed: 4, groups: 8,
         info: "10.0.0.\(node):8001")
 }
 
@@ -59,7 +60,8 @@ struct HealthTests {
         let down = HealthView(node(groups: [group("a")], peers: [peer(2), peer(3, alive: false)]))
         #expect(down.verdict == .degraded)
         #expect(down.isReady)
-        let lagging = GroupStatus.Replica(node: 3, matchIndex: LogIndex(1), state: "replicate")
+        let lagging = GroupStatus.Replica(
+            node: 3, kind: .voter, matchIndex: LogIndex(1), state: "replicate")
         let behind = HealthView(
             node(groups: [
                 group(
@@ -161,7 +163,8 @@ struct MetricsTextTests {
         metrics.commandsApplied = 7
         metrics.commitLatency.record(.microseconds(3))
         metrics.commitLatency.record(.seconds(100))
-        let replica = GroupStatus.Replica(node: 3, matchIndex: LogIndex(4), state: "replicate")
+        let replica = GroupStatus.Replica(
+            node: 3, kind: .voter, matchIndex: LogIndex(4), state: "replicate")
         let groups = [group("a", role: .leader, leader: 1, replicas: [replica]), group("b")]
         let text = MetricsText(
             node(groups: groups),

@@ -1,0 +1,127 @@
+import RaftCore
+
+/// What the cluster knows of one node. The entry with the greater generation wins; nodes tell each
+/// other, and in the end all know the same. It decides who is dialled, never who leads or votes.
+struct RosterEntry: Hashable, BinaryCodable {
+    static let addressLimit = 256
+    /// Nodes in one message.
+    static let countLimit = 1_024
+
+    var node: NodeID
+    var address: String
+    /// Rises with each joining and leaving; 0: as configured at the start.
+    var generation: UInt64
+    var hasLeft = false
+
+    /// Whether `self` is news to who knows `other`. Between two that arose at once some order must
+    /// decide, the same everywhere.
+    func isNews(to other: RosterEntry) -> Bool {
+        if generation != other.generation { return generation > other.generation }
+        if hasLeft != other.hasLeft { return hasLeft }
+        return address > other.address
+    }
+
+    func encode(into writer: inout ByteWriter) {
+        writer.write(node.rawValue)
+        writer.write(generation)
+        writer.write(UInt8(hasLeft ? 1 : 0))
+        writer.writeString(address)
+    }
+
+    init(node: NodeID, address: String, generation: UInt64, hasLeft: Bool = false) {
+        self.node = node
+        self.address = address
+        self.generation = generation
+        self.hasLeft = hasLeft
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        node = NodeID(try reader.read(UInt32.self))
+        generation = try reader.readNumber()
+        hasLeft = try reader.readFlag()
+        address = try reader.readString(limit: RosterEntry.addressLimit)
+        guard !node.isNone else { throw ByteReader.Malformed() }
+    }
+
+    static func readAll(
+        from reader: inout ByteReader
+    ) throws(ByteReader.Malformed) -> [RosterEntry] {
+        let count = Int(try reader.read(UInt16.self))
+        guard count <= countLimit else { throw ByteReader.Malformed() }
+        var entries: [RosterEntry] = []
+        for _ in 0..<count { entries.append(try RosterEntry(from: &reader)) }
+        return entries
+    }
+
+    static func writeAll(_ entries: [RosterEntry], into writer: inout ByteWriter) {
+        writer.write(UInt16(clamping: entries.count))
+        for entry in entries.prefix(countLimit) { entry.encode(into: &writer) }
+    }
+}
+
+/// By what a node's data folder is known again. A node that comes back with another folder, or
+/// with an older copy of it, may have forgotten a vote or an acknowledgement, and isn't talked to.
+struct PeerIdentity: Hashable, BinaryCodable {
+    /// 0: nothing is known (any more).
+    var store: UInt64 = 0
+    var lives: UInt64 = 0
+    var boot: UInt64 = 0
+
+    /// Why a node that says `hello` isn't the one that was known here; nil if it may be.
+    func objection(_ hello: Hello) -> String? {
+        guard store != 0 else { return nil }
+        if hello.store != store {
+            return "node \(hello.node) has lost its data folder, or has another one; let it leave "
+                + "the cluster, and join again as a new one"
+        }
+        if hello.lives < lives || (hello.lives == lives && hello.boot != boot) {
+            return "node \(hello.node) runs on an older copy of its data folder; let it leave the "
+                + "cluster, empty the folder, and let it join again"
+        }
+        return nil
+    }
+
+    func encode(into writer: inout ByteWriter) {
+        writer.write(store)
+        writer.write(lives)
+        writer.write(boot)
+    }
+
+    init(store: UInt64 = 0, lives: UInt64 = 0, boot: UInt64 = 0) {
+        self.store = store
+        self.lives = lives
+        self.boot = boot
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        store = try reader.read()
+        lives = try reader.read()
+        boot = try reader.read()
+    }
+}
+
+/// Written at the start of each life of a node.
+struct BootRecord: Hashable, BinaryCodable {
+    var store: UInt64
+    var lives: UInt64
+    /// What this life promises with each beat; the next one waits until the last promise is over.
+    var leaseMilliseconds: UInt32
+
+    func encode(into writer: inout ByteWriter) {
+        writer.write(store)
+        writer.write(lives)
+        writer.write(leaseMilliseconds)
+    }
+
+    init(store: UInt64, lives: UInt64, leaseMilliseconds: UInt32) {
+        self.store = store
+        self.lives = lives
+        self.leaseMilliseconds = leaseMilliseconds
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        store = try reader.read()
+        lives = try reader.read()
+        leaseMilliseconds = try reader.read()
+    }
+}

@@ -1,0 +1,51 @@
+extension KraftMultiRaft {
+    /// Begins a change of a group's members: any number of additions and removals at once. Any
+    /// node that has the group may be asked. New voters are learners until they have caught up; then
+    /// the group passes through a joint configuration (dissertation sections 4.2.1 and 4.3). All of
+    /// that follows of itself, through whichever leader: `state(of:)` says how far it is.
+    ///
+    /// Throws `conflict` while another change is under way, `badRequest` for one that doesn't fit the
+    /// members or names a node that isn't in the cluster, `unavailable` without a leader,
+    /// `outcomeUnknown` when the leader was lost meanwhile.
+    public func changeMembers(
+        of name: String, add: [MembershipChange.Addition] = [], remove: [NodeID] = [],
+        timeout: Duration? = nil
+    ) async throws(KraftError) -> ChangeID {
+        let name = try GroupName(checking: name)
+        let deadline = Instant.after(timeout ?? configuration.requestTimeout)
+        guard let runtime else { throw .notRunning(name) }
+        let call = ChangeCall(group: name)
+        return try await call.value { _ in
+            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
+                driver.changeMembers(
+                    name, .init(add: add, remove: remove), deadline: deadline, call: call)
+            }
+            return isTaken ? nil : .notRunning(name)
+        }.get()
+    }
+
+    /// How a change of members stands, as far as this node knows. Throws `notFound` for a change of
+    /// a group that isn't known here.
+    public func state(of change: ChangeID) async throws(KraftError) -> ChangeState {
+        guard let state = await runtime?.run({ driver in driver.state(of: change) }) else {
+            throw .notRunning(change.group)
+        }
+        guard let state else { throw .noSuchGroup(change.group) }
+        return state
+    }
+
+    /// Takes a node into the cluster: all nodes will talk to it. `address` is where its peer port is
+    /// reached. Nothing happens if it is a member already; a node that left may come back with an
+    /// empty folder. Throws `conflict` for an id that is another node's.
+    public func join(_ node: NodeID, address: String) async throws(KraftError) {
+        try await onLoop(nil) { driver, call in
+            driver.join(node, address: address, call: call)
+        }
+    }
+
+    /// Takes a node out of the cluster: nobody talks to it any more. Remove it from its groups
+    /// first. Throws `notFound` for a node that isn't a member.
+    public func leave(_ node: NodeID) async throws(KraftError) {
+        try await onLoop(nil) { driver, call in driver.leave(node, call: call) }
+    }
+}
