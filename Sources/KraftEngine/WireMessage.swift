@@ -316,6 +316,7 @@ enum WireMessage {
         if hasIDs {
             envelope.from = ReplicaID(added: try reader.readPosition())
             envelope.to = ReplicaID(added: try reader.readPosition())
+            guard envelope.hasIDs else { throw ByteReader.Malformed() }
         }
         let term = Term(try reader.readNumber())
         var entries = UnsafeRawBufferPointer(start: nil, count: 0)

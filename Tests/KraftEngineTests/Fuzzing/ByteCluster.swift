@@ -8,7 +8,6 @@ import RaftCore
 /// another gets it, and a disk may be made to wait.
 ///
 /// Everything else is as quiet as can be: no delays, and time moves only when nothing else does.
-nonisolated(unsafe) var DEBUG = true
 final class ByteCluster {
     /// One process.
     final class Node {
@@ -75,7 +74,7 @@ final class ByteCluster {
             var memory = LogMemory()
             let engine = try Engine(
                 configuration, directory: &memory, boot: UInt64(id.rawValue),
-                seed: UInt64(id.rawValue), now: now)
+                seed: UInt64(id.rawValue) << 32, now: now)
             nodes.append(Node(id: id, engine: engine, memory: memory))
         }
         guard let name = ByteCluster.groupName else { return }
@@ -193,9 +192,6 @@ final class ByteCluster {
     // MARK: Events
 
     private func handle(_ next: Pending) {
-        if DEBUG { switch next { case .bytes(let l, let t, let b): print(now, "bytes", l, t, b.count)
-          case .written(let n, let w): print(now, "written", n, w.id, w.byteCount)
-          default: print(now, next) } }
         switch next {
         case .connected(let link): step(link, 0) { .connected($0) }
         case .accepted(let link): step(link, 1) { .accepted($0) }

@@ -24,11 +24,11 @@ enum WireSamples {
 
     /// Four of them: a leader's own, a command, a routed one, a configuration.
     static let entries: [UInt8] = {
-        let membership = membership?.encoded ?? []
+        let configuration = WireSamples.membership?.encoded ?? []
         var writer = ByteWriter()
         for (kind, payload) in [
             (EntryKind.noOp, []), (.command, [65, 66, 67]),
-            (.routedCommand, [1, 0, 0, 0, 0, 0, 0, 0, 88]), (.membership, membership),
+            (.routedCommand, [1, 0, 0, 0, 0, 0, 0, 0, 88]), (.membership, configuration),
         ] {
             writer.write(UInt32(payload.count))
             writer.write(kind.rawValue)
