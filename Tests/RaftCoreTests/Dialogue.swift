@@ -62,6 +62,7 @@ struct Dialogue {
         case "deliver", "drop": try move(command, &words, &cluster)
         case "cut", "heal", "disconnect", "connect": try link(command, &words, &cluster)
         case "settle": try settle(try words.places(cluster), &cluster)
+        case "joint": try waitForJoint(on: try words.place(cluster), &cluster)
         case "lead":
             // The usual beginning: it isn't worth a trace.
             try ask("campaign", &words, &cluster)
@@ -273,6 +274,23 @@ struct Dialogue {
             cluster.disconnected(first, from: b)
             cluster.disconnected(second, from: a)
         }
+    }
+
+    /// Delivers and persists until this leader has begun a joint configuration.
+    private static func waitForJoint(
+        on place: Int, _ cluster: inout DialogueCluster
+    ) throws(Failure) {
+        for _ in 0..<1_000 {
+            for other in cluster.nodes.indices { cluster.persist(other) }
+            let count = cluster.inFlight.count
+            for _ in 0..<count where !cluster.nodes[place].raft.membership.isJoint {
+                cluster.deliver(limit: 1) { _ in true }
+            }
+            guard cluster.nodes[place].raft.membership.isJoint else { continue }
+            _ = cluster.takeTrace()
+            return cluster.say(DialogueText.status(cluster.nodes[place]))
+        }
+        throw Failure("it never begins one")
     }
 
     /// Delivers and persists until nothing moves, and says only where that leads.

@@ -81,6 +81,7 @@ enum DialogueText {
         let raft = node.raft
         var line = "\(raft.node) \(node.isRunning ? role(raft) : "is down")"
         if !node.isRunning { return line }
+        if raft.kind == nil, raft.log.lastIndex == .zero { return "\(raft.node) holds nothing" }
         line += ", commit \(raft.commitIndex), durable \(raft.durableIndex)"
         return line + ", log \(log(of: node))"
     }
