@@ -24,6 +24,7 @@ public final class AdminServer: Sendable {
     private let listen: (host: String, port: Int)
     private let keys: KeyHandler
     private let cluster: ClusterHandler
+    private let sessions: SessionKeeper
     private let logger: Logger
     private let budget = BodyBudget(limitBytes: AdminServer.bodyBudgetBytes)
     private let state = Mutex(State())
@@ -46,7 +47,9 @@ public final class AdminServer: Sendable {
         self.listen = listen
         self.logger = logger
         let directory = RoutingDirectory(router)
-        keys = KeyHandler(manager: manager, directory: directory, addresses: addresses)
+        sessions = SessionKeeper(manager: manager, directory: directory)
+        keys = KeyHandler(
+            manager: manager, directory: directory, addresses: addresses, sessions: sessions)
         cluster = ClusterHandler(manager: manager, directory: directory, addresses: addresses)
     }
 
@@ -79,6 +82,8 @@ public final class AdminServer: Sendable {
         let services = ServiceGroup(
             configuration: .init(services: [application], logger: quiet(logger)))
         state.withLock { $0.services = services }
+        let keeping = Task { [sessions] in await sessions.run() }
+        defer { keeping.cancel() }
         try await services.run()
     }
 
@@ -131,16 +136,19 @@ public final class AdminServer: Sendable {
         if state.withLock({ $0.isStopping }), endpoint != .liveness, endpoint != .metrics {
             throw HTTPFault(.unavailable, "the node is shutting down")
         }
-        if endpoint.isWrite, request.headers[AdminServer.sessionHeader] != nil {
-            throw HTTPFault.notImplemented("Kraft-Session")
-        }
+        let session =
+            endpoint.isWrite
+            ? try SessionUse.read(
+                session: request.headers[AdminServer.sessionHeader],
+                sequence: request.headers[AdminServer.sequenceHeader]) : nil
         let limit = endpoint.bodySizeLimitBytes
         let length = try AdminServer.bodyLength(
             request.headers[.contentLength],
             isChunked: request.headers[.transferEncoding] != nil, limit: limit)
         let answer = try await budget.reserving(length) {
             let body = try await self.body(of: request, limit: limit)
-            return try await self.answer(endpoint, parameters, body, timeout, deadline)
+            return try await self.answer(
+                endpoint, parameters, body, session, timeout, deadline)
         }
         guard let answer else {
             throw HTTPFault(.overloaded, "too many bytes of request bodies are under way")
@@ -149,6 +157,7 @@ public final class AdminServer: Sendable {
     }
 
     private static let sessionHeader = HTTPField.Name("Kraft-Session")!
+    private static let sequenceHeader = HTTPField.Name("Kraft-Sequence")!
 
     /// How much to reserve for a body: what it says of itself, else the most that it may be.
     static func bodyLength(
@@ -171,11 +180,11 @@ public final class AdminServer: Sendable {
     }
 
     private func answer(
-        _ endpoint: Endpoint, _ parameters: QueryParameters, _ body: [UInt8], _ timeout: Duration,
-        _ deadline: ContinuousClock.Instant
+        _ endpoint: Endpoint, _ parameters: QueryParameters, _ body: [UInt8],
+        _ session: SessionUse?, _ timeout: Duration, _ deadline: ContinuousClock.Instant
     ) async throws(HTTPFault) -> HTTPAnswer {
         if let request = try KeyRequest(endpoint, parameters, body: body) {
-            return try await keys.handle(request, deadline: deadline)
+            return try await keys.handle(request, session: session, deadline: deadline)
         }
         let http = state.withLock { $0.boundAddress }
         return switch endpoint {
@@ -186,12 +195,30 @@ public final class AdminServer: Sendable {
         case .group(let name): try await cluster.group(name)
         case .transferGroup(let name):
             try await cluster.transfer(name, try TransferBody(body), timeout: timeout)
+        case .openSession: try await openSession(parameters, deadline)
         case .health: await cluster.health()
         case .liveness: try cluster.liveness()
         case .readiness: try await cluster.readiness()
         case .metrics: await cluster.metrics()
         case .getKey, .putKey, .deleteKey, .appendKey, .incrementKey:
             preconditionFailure("requests on keys are answered above")
+        }
+    }
+
+    private func openSession(
+        _ parameters: QueryParameters, _ deadline: ContinuousClock.Instant
+    ) async throws(HTTPFault) -> HTTPAnswer {
+        let range = SessionToken.ttlRange
+        let ttl = try parameters.unsigned("ttl_ms") ?? SessionToken.ttlDefaultMilliseconds
+        guard range.contains(ttl) else {
+            throw .badRequest("ttl_ms: must be from \(range.lowerBound) to \(range.upperBound)")
+        }
+        do throws(KraftError) {
+            let token = try await sessions.open(ttlMilliseconds: ttl, deadline: deadline)
+            return .json(
+                ["session": .string(token.text), "ttl_ms": .unsigned(ttl)], status: 201)
+        } catch {
+            throw HTTPFault(error, address: { keys.addresses[$0] })
         }
     }
 }

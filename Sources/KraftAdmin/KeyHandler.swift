@@ -6,9 +6,11 @@ struct KeyHandler: Sendable {
     let manager: KraftMultiRaft
     let directory: RoutingDirectory
     let addresses: [NodeID: String]
+    let sessions: SessionKeeper
 
+    /// - `session`: which a write belongs to; reads have none.
     func handle(
-        _ request: KeyRequest, deadline: ContinuousClock.Instant
+        _ request: KeyRequest, session: SessionUse?, deadline: ContinuousClock.Instant
     ) async throws(HTTPFault) -> HTTPAnswer {
         switch request {
         case .read(let key, let consistency):
@@ -21,7 +23,14 @@ struct KeyHandler: Sendable {
             let (group, result) = try await perform(
                 command.key, deadline: deadline, isRead: false
             ) { group, epoch, timeout throws(KraftError) in
-                try await group.proposeIndexed(command, route: epoch, timeout: timeout)
+                guard let session else {
+                    return try await group.proposeIndexed(command, route: epoch, timeout: timeout)
+                }
+                let result = try await group.proposeIndexed(
+                    command, session: session.token.id, sequence: session.sequence, route: epoch,
+                    timeout: timeout)
+                sessions.used(session.token)
+                return result
             }
             return try KeyRequest.answer(result.reply, group: group, index: result.index)
         }

@@ -63,8 +63,7 @@ extension Engine {
 
     /// The node with the lower id dials.
     private func isToDial(_ place: Int) -> Bool {
-        configuration.node < peers[place].node && !peers[place].hasLeft && !hasLeftCluster
-            && isIntroduced
+        configuration.node < peers[place].node && !peers[place].hasLeft && isIntroduced
     }
 
     mutating func updateNodeDeadline() {
@@ -119,6 +118,14 @@ extension Engine {
         let sent = peers[place].beatTimes[Int(beat.echo % 16)]
         let until = sent + configuration.leaseUse(of: beat.leaseMilliseconds)
         peers[place].supportedUntil = max(peers[place].supportedUntil, until)
+    }
+
+    /// What this node has promised to the leader's node holds, whoever wants a vote.
+    mutating func keepPromise(_ slot: Int) {
+        guard groups[slot].raft.isLeaderSupported,
+            let place = peerPlace(of: groups[slot].raft.leader)
+        else { return }
+        groups[slot].raft.holdVotes(until: peers[place].promisedUntil)
     }
 
     /// What this node has promised the leader's node holds on.
@@ -182,8 +189,8 @@ extension Engine {
         let hello = Hello(
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: peers[place].node, boot: boot,
-            store: bootRecord.store, lives: bootRecord.lives, address: configuration.address,
-            info: configuration.info
+            store: bootRecord.store, lives: bootRecord.lives, known: peers[place].identity,
+            address: configuration.address, info: configuration.info
         ).encoded()
         let target = reserve(hello.count, to: place)
         hello.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
@@ -229,6 +236,10 @@ extension Engine {
             objection = peers[place].identity.objection(hello)
             if objection != nil { rare.identitiesRefused += 1 }
         }
+        if objection == nil, !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+            objection = PeerIdentity.olderCopy(configuration.node)
+            rare.identitiesRefused += 1
+        }
         if let objection {
             refuse(connection, peer: hello.node, objection, tell: true)
             return
@@ -266,7 +277,6 @@ extension Engine {
     }
 
     private mutating func meet(_ hello: Hello, now: Instant) {
-        joining.isDone = true
         onRoster(
             [RosterEntry(node: hello.node, address: hello.address, generation: 0)], now: now)
     }
@@ -291,7 +301,10 @@ extension Engine {
         peers[place].link = .ready
         peers[place].boot = hello.boot
         peers[place].info = hello.info
-        note(hello, at: place)
+        peers[place].ownAddress = hello.address
+        peers[place].newIdentity = PeerIdentity(
+            store: hello.store, lives: hello.lives, boot: hello.boot)
+        joining.isDone = true
         peers[place].dialPause = timing.reconnectMinimum
         peers[place].nextBeat = now
         peers[place].lastBeatHeard = 0
@@ -330,13 +343,16 @@ extension Engine {
     private mutating func linkLost(_ place: Int, now: Instant) {
         let node = peers[place].node
         let wasReady = peers[place].isReady
-        let pause = peers[place].dialPause
+        let dialPause = peers[place].dialPause
         peers[place].link = .down
         peers[place].reader = FrameReader()
         peers[place].writer = nil
         peers[place].queued.removeAll()
         peers[place].queuedBytes = 0
         peers[place].supportedUntil = .zero
+        peers[place].newIdentity = nil
+        // Who has left only asks now and then whether it was taken in again.
+        let pause = hasLeftCluster ? .seconds(10) : dialPause
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
         peers[place].nextDial = now + pause + jitter
         peers[place].dialPause = Nanoseconds(
@@ -444,6 +460,9 @@ extension Engine {
             }
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
+                if !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+                    objection = PeerIdentity.olderCopy(configuration.node)
+                }
                 if objection != nil { rare.identitiesRefused += 1 }
             }
             if let objection { return linkRefused(place, objection, now: now) }
@@ -453,6 +472,7 @@ extension Engine {
             linkRefused(place, "refused: " + String(decoding: text, as: UTF8.self), now: now)
         case (.ready, .messages):
             heard(place, now: now)
+            if let identity = peers[place].newIdentity { note(identity, at: place) }
             onMessages(place, body, now: now)
         default: badFrame(place, "a frame out of turn", now: now)
         }

@@ -31,8 +31,12 @@ extension Engine {
         case .readIndexReply(let reply): onReadIndexReply(place, reply, now: now)
         case .transfer(let transfer):
             guard let slot = table.slot(of: transfer.group) else { return }
+            if transfer.target.isNone {
+                return stepDown(GroupSlot(rawValue: slot), now: now)
+            }
             startTransfer(slot, to: transfer.target, now: now)
         case .unknownReplica(let unknown): onUnknownReplica(place, unknown)
+        case .inquiry(let inquiry): onInquiry(place, inquiry, now: now)
         case .invitation(let invitation): onInvitation(place, invitation, now: now)
         case .roster(let entries): onRoster(entries, now: now)
         case .change(let change): onForwardedChange(place, change, now: now)
@@ -56,6 +60,7 @@ extension Engine {
         else { return }
         if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
         if case .timeoutNow = message, !isTicking(slot) { return }
+        if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
@@ -83,6 +88,7 @@ extension Engine {
         let isReadConfirmed = raftEffects.isReadConfirmed
         let isMembershipChanged = raftEffects.isMembershipChanged
         if raftEffects.isRemoved { groups[slot].isLeaving = true }
+        if raftEffects.isAstray { inquire(slot, at: nil) }
         if raftEffects.isContradicted {
             effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
         }

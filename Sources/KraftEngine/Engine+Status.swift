@@ -47,7 +47,11 @@ extension Engine {
         groups[slot.rawValue].appliedIndex
     }
 
-    public func metrics(of slot: GroupSlot) -> GroupMetrics { groups[slot.rawValue].metrics }
+    public func metrics(of slot: GroupSlot) -> GroupMetrics {
+        var metrics = groups[slot.rawValue].metrics
+        metrics.sessions = sessionCount(of: slot)
+        return metrics
+    }
 
     public var nodeMetrics: NodeMetrics { counters }
 

@@ -62,6 +62,9 @@ struct Group {
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
 
+    /// Nil until the group's first session is opened.
+    var sessions: GroupSessions?
+
     /// When something of it is due; the engine looks at it then.
     var wakeAt: Instant = .never
     var isAwake = false
@@ -104,6 +107,8 @@ struct PendingProposal {
 
 /// A proposal that waits for a leader; no log holds it.
 struct ParkedProposal {
+    /// As in `StagingBuffer.Proposal`.
+    var kind: EntryKind
     var command: [UInt8]
     var route: UInt64
     var origin: Origin

@@ -57,6 +57,8 @@ public struct GroupMetrics: Sendable {
     public var commandsApplied: UInt64 = 0
     public var bytesApplied: UInt64 = 0
     public var elections: UInt64 = 0
+    /// Sessions that are open, as far as this node has applied.
+    public var sessions = 0
     /// From proposal to commit and from commit to applied, on the leader.
     public var commitLatency = LatencyHistogram()
     public var applyLatency = LatencyHistogram()

@@ -8,7 +8,13 @@ extension NodeDriver {
         guard let slot = slot(of: submission) else {
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
-        if submission.kind == .localRead { return answer(call, slot) }
+        if submission.kind == .localRead {
+            guard engine.holdsData(slot) else {
+                return call.fail(
+                    KraftError(.unavailable, "a witness holds no data", group: call.group))
+            }
+            return answer(call, slot)
+        }
         guard let token = calls.add(call, count: max(1, submission.ends.count)) else {
             return call.fail(
                 KraftError(.overloaded, "too many requests are under way", group: call.group))
@@ -26,7 +32,27 @@ extension NodeDriver {
             engine.read(
                 slot, submission.freshness, token: token, deadline: submission.deadline, now: now)
         case .localRead: break
+        case .proposeInSession: proposeInSession(submission, slot, command, token)
+        case .changeSessions:
+            guard let call = call as? SessionCall else {
+                preconditionFailure("a change of sessions is a SessionCall")
+            }
+            engine.changeSessions(
+                slot, call.change, token: token, deadline: submission.deadline, now: now)
         }
+    }
+
+    private func proposeInSession(
+        _ submission: Submission, _ slot: GroupSlot, _ bytes: UnsafeRawBufferPointer,
+        _ token: RequestToken
+    ) {
+        func load(_ offset: Int) -> UInt64 {
+            UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+        }
+        engine.propose(
+            slot, UnsafeRawBufferPointer(rebasing: bytes[16...]),
+            session: SessionTag(session: SessionID(load(0)), sequence: load(8)),
+            route: submission.route, token: token, deadline: submission.deadline, now: now)
     }
 
     /// A group that was removed from this node and came back may have another slot.

@@ -170,31 +170,43 @@ extension Raft {
         effects.isRemoved = true
     }
 
+    /// Another replica can't find its leader, or has let go of it.
+    public mutating func onInquiry(from sender: Replica, effects: inout RaftEffects) {
+        guard !isRemoved, !tellRemoved(sender, effects: &effects), role == .leader,
+            membership.position(of: sender) != nil
+        else { return }
+        peerConnected(sender.node)
+    }
+
     /// Tells a replica that asks for something that it is no member any more, if this one knows.
+    ///
+    /// What is committed up to a position behind the one that added the replica, and leaves it
+    /// out, has removed it or never really added it: terms never fall along a log, and a leader of
+    /// one term never rewrites its own.
     mutating func tellRemoved(_ sender: Replica, effects: inout RaftEffects) -> Bool {
-        let committed = configurations[0]
-        guard committed.index <= commitIndex, committed.membership.position(of: sender) == nil,
-            let term = log.term(at: committed.index),
-            sender.id < ReplicaID(added: .init(index: committed.index, term: term))
+        guard configurations[0].index <= commitIndex,
+            configurations[0].membership.position(of: sender) == nil,
+            let committed = committedPosition, sender.id < ReplicaID(added: committed)
         else { return false }
         sendRemoved(to: sender, &effects)
         return true
     }
 
-    private func sendRemoved(to member: Replica, _ effects: inout RaftEffects) {
-        let committed = configurations[0]
-        guard let term = log.term(at: committed.index) else { return }
-        let position = EntryPosition(index: committed.index, term: term)
-        effects.messages.append(
-            (member, .removed(.init(term: self.term, configuration: position))))
+    private var committedPosition: EntryPosition? {
+        log.term(at: commitIndex).map { EntryPosition(index: commitIndex, term: $0) }
     }
 
-    /// A committed configuration behind this replica's own beginning doesn't hold it: it was
-    /// removed, or never really added, and can't come back (no id is used twice).
+    private func sendRemoved(to member: Replica, _ effects: inout RaftEffects) {
+        guard let committed = committedPosition else { return }
+        effects.messages.append((member, .removed(.init(term: term, committed: committed))))
+    }
+
+    /// What is committed behind this replica's own beginning doesn't hold it: it was removed, or
+    /// never really added, and can't come back (no id is used twice).
     mutating func onRemoved(
         _ m: Message.Removed, now: Instant, effects: inout RaftEffects
     ) {
-        guard replica.id < ReplicaID(added: m.configuration) else { return }
+        guard replica.id < ReplicaID(added: m.committed) else { return }
         if role == .leader { resign(now: now, effects: &effects) }
         if role != .follower {
             becomeFollower(term, leader: .none, now: now, effects: &effects)

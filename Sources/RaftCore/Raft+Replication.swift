@@ -80,10 +80,10 @@ extension Raft {
         guard majority > commitIndex, majority >= termStartIndex else { return }
         commitIndex = majority
         effects.isCommitAdvanced = true
-        if isTransferring { sendTransfer(now: now, &effects) }
         if configurations.count > 1 || membership.isJoint || !membership.canLead(selfPosition) {
             settleMembership(now: now, effects: &effects)
         }
+        if isTransferring { sendTransfer(now: now, &effects) }
     }
 
     /// The entries that may go to a member now: from `first` on, at most `most`, all of one term.

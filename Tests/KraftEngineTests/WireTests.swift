@@ -49,7 +49,7 @@ struct WireTests {
                 term: Term(6), last: .start, isPreVote: true, isTransfer: false, isForced: true)),
         .resigned(.init(term: Term(6))),
         .removed(
-            .init(term: Term(6), configuration: .init(index: LogIndex(12), term: Term(4)))),
+            .init(term: Term(6), committed: .init(index: LogIndex(12), term: Term(4)))),
     ]
 
     private static let later = ReplicaID(added: .init(index: LogIndex(40), term: Term(3)))

@@ -14,6 +14,7 @@ enum Endpoint: Equatable {
     case groups
     case group(GroupName)
     case transferGroup(GroupName)
+    case openSession
     case health
     case liveness
     case readiness
@@ -38,7 +39,8 @@ enum Endpoint: Equatable {
         case ("v1", "cluster"): self = try Endpoint.cluster(method, segments.dropFirst(2))
         case ("v1", "plans"), ("v1", "queues"), ("v1", "vectors"): throw .notImplemented("\(path)")
         case ("v1", "txn") where segments.count == 2: throw .notImplemented("transactions")
-        case ("v1", "sessions"): throw .notImplemented("sessions")
+        case ("v1", "sessions") where segments.count == 2:
+            self = try .only("POST", method, .openSession)
         default: throw .notFound("no such path")
         }
     }
@@ -133,6 +135,7 @@ enum Endpoint: Equatable {
         case .putKey: ["ttl_ms", "if_version"]
         case .deleteKey: ["if_version"]
         case .incrementKey: ["by"]
+        case .openSession: ["ttl_ms"]
         default: []
         }
     }

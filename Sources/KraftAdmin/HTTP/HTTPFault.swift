@@ -49,7 +49,7 @@ struct HTTPFault: Error, Equatable {
         switch code {
         case .badRequest: (400, code.rawValue)
         case .notFound: (404, code.rawValue)
-        case .conflict: (409, code.rawValue)
+        case .conflict, .sessionExpired: (409, KraftError.Code.conflict.rawValue)
         case .tooLarge: (413, code.rawValue)
         case .overloaded: (429, code.rawValue)
         case .notImplemented: (501, code.rawValue)

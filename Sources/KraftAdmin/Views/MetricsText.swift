@@ -97,6 +97,10 @@ struct MetricsText {
         for (group, metrics) in known {
             sample("kraft_group_applied_bytes_total", label(group), metrics.bytesApplied)
         }
+        begin("kraft_group_sessions", "gauge", "Sessions that are open.")
+        for (group, metrics) in known {
+            sample("kraft_group_sessions", label(group), metrics.sessions)
+        }
         begin("kraft_group_elections_total", "counter", "Elections that this node began.")
         for (group, metrics) in known {
             sample("kraft_group_elections_total", label(group), metrics.elections)

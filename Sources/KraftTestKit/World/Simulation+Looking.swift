@@ -40,19 +40,28 @@ extension Simulation {
         nodes[position(of: node)].replica(of: position(of: group))?.machine
     }
 
-    /// Whether all nodes run and hold the same state of a group, with nothing left to apply.
+    /// Whether all nodes run and hold the same state of a group, its sessions too, with nothing left
+    /// to apply.
     public func isInStep(_ group: String) -> Bool {
         let place = position(of: group)
-        var first: (index: LogIndex, digest: UInt64)?
+        var first: (index: LogIndex, digest: UInt64, sessions: UInt64)?
         for node in nodes {
             guard let look = look(place, node), look.applied == look.commit,
-                look.last == look.commit, let machine = node.replica(of: place)?.machine
+                look.last == look.commit, let replica = node.replica(of: place),
+                let sessions = node.box?.engine.sessionDigest(of: replica.slot)
             else { return false }
-            let here = (look.applied, machine.digest())
+            let here = (look.applied, replica.machine.digest(), sessions)
             if let first, first != here { return false }
             first = here
         }
         return true
+    }
+
+    /// How many sessions of a group are open, as far as a running node has applied.
+    public func sessionCount(of group: String, on node: NodeID) -> Int {
+        let node = nodes[position(of: node)]
+        guard let replica = node.replica(of: position(of: group)) else { return 0 }
+        return node.box?.engine.sessionCount(of: replica.slot) ?? 0
     }
 
     /// Whether every group is open on every node.

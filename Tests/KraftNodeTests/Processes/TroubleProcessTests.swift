@@ -102,7 +102,7 @@ extension ProcessTests {
                 }
                 let session = try await cluster.send(
                     .PUT, "/v1/kv/a", to: 1, body: [1], headers: [("Kraft-Session", "7")])
-                #expect(session.status == 501)
+                #expect(session.status == 400)
             }
         }
 

@@ -61,6 +61,7 @@ struct EndpointTests {
             ("GET /v1/cluster/sharding", .clusterSharding), ("GET /v1/groups", .groups),
             ("GET /v1/groups/kv-0", .group(name)),
             ("POST /v1/groups/kv-0/transfer", .transferGroup(name)), ("GET /v1/health", .health),
+            ("POST /v1/sessions", .openSession),
             ("GET /healthz", .liveness), ("GET /readyz", .readiness), ("GET /metrics", .metrics),
         ]
         for (request, wanted) in expected { #expect(try endpoint(request) == wanted) }
@@ -69,7 +70,7 @@ struct EndpointTests {
     @Test(
         "the contract's other paths are not implemented",
         arguments: [
-            "GET /", "GET /v1/kv", "POST /v1/txn", "POST /v1/sessions", "POST /v1/groups",
+            "GET /", "GET /v1/kv", "POST /v1/txn", "POST /v1/groups",
             "DELETE /v1/groups/a", "POST /v1/groups/a/split", "POST /v1/groups/a/merge",
             "POST /v1/groups/a/move", "POST /v1/groups/a/members", "POST /v1/groups/a/snapshot",
             "GET /v1/groups/a/explain", "GET /v1/plans", "GET /v1/plans/7",
@@ -86,7 +87,7 @@ struct EndpointTests {
         "unknown paths are not found",
         arguments: [
             "GET /v1", "GET /v2/kv/a", "GET /favicon.ico", "GET /v1/cluster", "GET /v1/cluster/x",
-            "GET /v1/groups/a/b", "GET /healthz/x", "GET //v1/kv/a",
+            "GET /v1/groups/a/b", "GET /healthz/x", "GET //v1/kv/a", "POST /v1/sessions/7",
         ])
     func unknown(request: String) {
         #expect(status(request) == 404)
@@ -97,6 +98,7 @@ struct EndpointTests {
         arguments: [
             "POST /v1/kv/a", "PATCH /v1/kv/a", "GET /v1/kv/a/append", "PUT /v1/groups",
             "POST /healthz", "GET /v1/groups/a/transfer", "POST /v1/cluster/info",
+            "GET /v1/sessions", "DELETE /v1/sessions",
         ])
     func wrongMethod(request: String) {
         #expect(status(request) == 400)
