@@ -107,7 +107,9 @@ let package = Package(
             ],
             path: "Benchmarks/kraft-bench", swiftSettings: ours),
 
-        .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"], swiftSettings: ours),
+        .testTarget(
+            name: "RaftCoreTests", dependencies: ["RaftCore"], exclude: ["Dialogues"],
+            swiftSettings: ours),
         .testTarget(
             name: "KraftRoutingTests", dependencies: ["KraftRouting"], swiftSettings: ours),
         .testTarget(

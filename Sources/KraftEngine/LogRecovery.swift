@@ -290,6 +290,10 @@ struct LogRecovery {
     private mutating func take(
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
     ) throws(KraftError) {
+        guard header.term.rawValue < ByteReader.numberLimit else {
+            throw LogRecovery.damage(
+                position.segment, "a term beyond all limits at offset \(position.offset)")
+        }
         switch header.kind {
         case .groupCreated:
             let group = try GroupRecord.decode(payload, position)

@@ -341,6 +341,7 @@ enum WireMessage {
         if hasIDs {
             envelope.from = ReplicaID(added: try reader.readPosition())
             envelope.to = ReplicaID(added: try reader.readPosition())
+            guard envelope.hasIDs else { throw ByteReader.Malformed() }
         }
         let term = Term(try reader.readNumber())
         var entries = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -362,7 +363,7 @@ enum WireMessage {
                     commit: commit))
         case .appendReply:
             let index = LogIndex(try reader.readNumber())
-            let isRejected = try reader.read(UInt8.self) & 1 != 0
+            let isRejected = try reader.readFlag()
             message = .appendReply(
                 .init(
                     term: term, index: index, isRejected: isRejected,
@@ -376,13 +377,13 @@ enum WireMessage {
             message = .heartbeatReply(.init(term: term, readSequence: try reader.read()))
         case .vote:
             let last = try position(&reader)
-            let flags = try reader.read(UInt8.self)
+            let flags = try reader.readFlags(known: 7)
             message = .vote(
                 .init(
                     term: term, last: last, isPreVote: flags & 1 != 0,
                     isTransfer: flags & 2 != 0, isForced: flags & 4 != 0))
         case .voteReply:
-            let flags = try reader.read(UInt8.self)
+            let flags = try reader.readFlags(known: 3)
             message = .voteReply(
                 .init(term: term, isPreVote: flags & 1 != 0, isGranted: flags & 2 != 0))
         case .timeoutNow: message = .timeoutNow(.init(term: term))

@@ -46,7 +46,14 @@ extension Raft {
                 : m.index != progress[position].next.previous
             if isStale { return }
             let agreed = log.lastPosition(notBeyond: m.hint.index, term: m.hint.term)
-            progress[position].next = max(progress[position].match, agreed.index).next
+            guard agreed.index >= progress[position].match else {
+                // It acknowledged more than it has. Asking again at once would go on for ever: it
+                // counts as silent.
+                progress[position].hasAnswered = false
+                effects.isContradicted = true
+                return
+            }
+            progress[position].next = agreed.index.next
             progress[position].state = .probe
             progress[position].isProbeInFlight = false
             progress[position].forgetBytes()

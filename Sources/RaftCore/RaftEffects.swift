@@ -23,8 +23,8 @@ public struct RaftEffects: Sendable {
     public var isRemoved = false
 
     /// The message that was stepped can't be true while all replicas keep what they acknowledged: a
-    /// second leader of a term, or an entry against a committed one. It was dropped. Some replica
-    /// has lost its memory.
+    /// second leader of a term, an entry against a committed one, or less than was acknowledged. It
+    /// was dropped. Some replica has lost its memory.
     public var isContradicted = false
 
     public init() {}
