@@ -194,6 +194,7 @@ extension Engine {
         let record = GroupRecord(
             name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
             base: group.base, isFormerMember: isFormerMember)
+        if isFormerMember { formerChanges[group.name] = group.endedChanges }
         let batch = writeGroup(.groupRemoved, record, group.id)
         table.remove(group.id)
         slotOfName[group.name] = nil

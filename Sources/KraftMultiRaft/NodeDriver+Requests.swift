@@ -8,7 +8,13 @@ extension NodeDriver {
         guard let slot = slot(of: submission) else {
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
-        if submission.kind == .localRead { return answer(call, slot) }
+        if submission.kind == .localRead {
+            guard engine.holdsData(slot) else {
+                return call.fail(
+                    KraftError(.unavailable, "a witness holds no data", group: call.group))
+            }
+            return answer(call, slot)
+        }
         guard let token = calls.add(call, count: max(1, submission.ends.count)) else {
             return call.fail(
                 KraftError(.overloaded, "too many requests are under way", group: call.group))
