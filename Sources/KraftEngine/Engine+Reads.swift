@@ -44,6 +44,9 @@ extension Engine {
         addRead(slot, .new, origin: .local(token), deadline: deadline)
     }
 
+    /// False on a witness, whose state machine stays empty.
+    public func holdsData(_ slot: GroupSlot) -> Bool { !groups[slot.rawValue].isWitness }
+
     /// Whether this node may answer for the group without asking (dissertation section 6.4.1).
     func holdsLease(_ slot: Int, now: Instant) -> Bool {
         guard configuration.timing.leaseDuration > .zero, groups[slot].raft.isLeader else {

@@ -161,9 +161,8 @@ extension Engine {
         for place in peers.indices where peers[place].isReady { sendRoster(entries, to: place) }
     }
 
-    mutating func sendRoster(to place: Int) {
-        sendRoster(roster.filter { $0.generation > 0 }, to: place)
-    }
+    /// Tells a peer all: one that joined may know nobody but who called it.
+    mutating func sendRoster(to place: Int) { sendRoster(roster, to: place) }
 
     private mutating func sendRoster(_ entries: [RosterEntry], to place: Int) {
         guard !entries.isEmpty else { return }

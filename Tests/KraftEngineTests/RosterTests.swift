@@ -1,0 +1,132 @@
+import KraftRouting
+import RaftCore
+import Testing
+
+@testable import KraftEngine
+
+/// Nodes that join, leave, lose their folder, or come back with an old one: engines wired to each
+/// other by hand.
+@Suite("The roster, and by what nodes are known again")
+struct RosterTests {
+    @Test("a node that knows only a seed is taken in, and all come to know each other")
+    func joins() throws {
+        var net = EngineNet()
+        try net.start(1, peers: [2])
+        try net.start(2, peers: [1])
+        net.run(for: .seconds(1))
+        try net.start(3, seeds: ["node-9", "node-1"])
+        net.run(for: .seconds(8))
+        for node in [NodeID(1), 2, 3] {
+            let known = net.peers(of: node)
+            #expect(known.filter(\.isConnected).count == 2, "node \(node): \(known)")
+        }
+        // It restarts without being told anything.
+        net.stop(3)
+        try net.start(3)
+        net.run(for: .seconds(3))
+        #expect(net.peers(of: 3).filter(\.isConnected).count == 2)
+    }
+
+    @Test("a node that somebody else takes in lets the cluster in, knowing nobody")
+    func takenIn() throws {
+        var net = EngineNet()
+        try net.start(1, peers: [2])
+        try net.start(2, peers: [1])
+        try net.start(3)
+        net.run(for: .seconds(1))
+        try net.act(2) { engine, now throws(KraftError) in
+            try engine.join(3, address: "node-3", token: 77, now: now)
+        }
+        net.run(for: .seconds(4))
+        for node in [NodeID(1), 2, 3] {
+            #expect(net.peers(of: node).filter(\.isConnected).count == 2, "node \(node)")
+        }
+        #expect(net.completed.contains(77))
+    }
+
+    @Test("a node that left is let in no more, until it is taken in again")
+    func leaves() throws {
+        var net = EngineNet()
+        for node in [NodeID(1), 2, 3] {
+            try net.start(node, peers: [1, 2, 3].filter { $0 != node })
+        }
+        net.run(for: .seconds(1))
+        try net.act(1) { engine, now throws(KraftError) in
+            try engine.leave(3, token: 5, now: now)
+        }
+        net.run(for: .seconds(2))
+        #expect(net.peers(of: 2).first { $0.node == 3 }?.hasLeft == true)
+        #expect(net.peers(of: 3).allSatisfy { !$0.isConnected })
+        net.stop(3)
+        try net.start(3, peers: [1, 2])
+        net.run(for: .seconds(3))
+        #expect(net.peers(of: 3).allSatisfy { !$0.isConnected })
+        // With an empty folder and the cluster's consent it comes back.
+        net.wipe(3)
+        try net.act(2) { engine, now throws(KraftError) in
+            try engine.join(3, address: "node-3", token: 6, now: now)
+        }
+        try net.start(3)
+        net.run(for: .seconds(4))
+        #expect(net.peers(of: 3).filter(\.isConnected).count == 2)
+    }
+
+    @Test("a node with an empty folder under an old id is refused by all who knew it")
+    func wiped() throws {
+        var net = EngineNet()
+        for node in [NodeID(1), 2, 3] {
+            try net.start(node, peers: [1, 2, 3].filter { $0 != node })
+        }
+        net.run(for: .seconds(1))
+        net.wipe(3)
+        try net.start(3, peers: [1, 2])
+        net.run(for: .seconds(3))
+        #expect(net.peers(of: 3).allSatisfy { !$0.isConnected })
+        // They know it still after a restart of their own.
+        net.stop(1)
+        try net.start(1, peers: [2, 3])
+        net.run(for: .seconds(3))
+        #expect(net.peers(of: 1).first { $0.node == 3 }?.isConnected == false)
+        #expect(net.peers(of: 1).first { $0.node == 2 }?.isConnected == true)
+    }
+
+    @Test("a node with an older copy of its folder is refused")
+    func olderCopy() throws {
+        var net = EngineNet()
+        for node in [NodeID(1), 2] {
+            try net.start(node, peers: [3 - node.rawValue].map { NodeID($0) })
+        }
+        net.run(for: .seconds(1))
+        let copy = net.folder(of: 2)
+        net.stop(2)
+        try net.start(2, peers: [1])
+        net.run(for: .seconds(1))
+        #expect(net.peers(of: 1).contains { $0.isConnected })
+        net.stop(2)
+        net.setFolder(of: 2, copy)
+        try net.start(2, peers: [1])
+        net.run(for: .seconds(3))
+        #expect(!net.peers(of: 1).contains { $0.isConnected })
+    }
+
+    @Test("an id that is another's isn't given twice")
+    func taken() throws {
+        var net = EngineNet()
+        for node in [NodeID(1), 2] {
+            try net.start(node, peers: [3 - node.rawValue].map { NodeID($0) })
+        }
+        net.run(for: .seconds(1))
+        var code: KraftError.Code?
+        do {
+            try net.act(1) { engine, now throws(KraftError) in
+                try engine.join(2, address: "elsewhere", token: 9, now: now)
+            }
+        } catch { code = error.code }
+        #expect(code == .conflict)
+        try net.act(1) { engine, now throws(KraftError) in
+            try engine.join(2, address: "node-2", token: 10, now: now)
+        }
+        net.run(for: .milliseconds(100))
+        #expect(net.completed.contains(10))
+    }
+}
