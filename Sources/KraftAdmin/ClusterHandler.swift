@@ -94,12 +94,18 @@ final class ClusterHandler: Sendable {
     }
 
     func readiness() async throws(HTTPFault) -> HTTPAnswer {
-        let health = HealthView(await manager.status())
+        let status = await manager.status()
+        let health = HealthView(status)
         guard health.isReady else {
             throw HTTPFault(.unavailable, health.reasons.first ?? "not ready")
         }
-        guard directory.current != nil else {
+        guard let router = directory.current else {
             throw HTTPFault(.unavailable, "this node has not joined the cluster yet")
+        }
+        let held = Set(status.groups.map(\.name))
+        let isWhole = router.owners.allSatisfy { held.contains($0.group) }
+        guard isWhole || PassingOn.canPass(to: status.peers) else {
+            throw HTTPFault(.unavailable, "no node is heard that may hold the other groups")
         }
         return .json(["status": "ready"])
     }

@@ -37,6 +37,11 @@ enum PassingOn {
             }
     }
 
+    /// Whether somebody is heard who can be asked.
+    static func canPass(to peers: [PeerStatus]) -> Bool {
+        peers.contains { $0.isAlive && !$0.hasLeft && NodeInfo($0.info).http != nil }
+    }
+
     /// Asks one candidate after the other until one answers for itself.
     ///
     /// Throws `fault`, with which this node would answer alone, when all say that they can't serve

@@ -20,6 +20,17 @@ struct ReplicaInfo: Decodable, Equatable {
     var state: String
 }
 
+struct ShardingInfo: Decodable {
+    var groups: [Shard]
+
+    struct Shard: Decodable {
+        var name: String
+    }
+
+    /// Each once, though it may own several ranges.
+    var names: [String] { Set(groups.map(\.name)).sorted() }
+}
+
 struct PlanInfo: Decodable {
     var id: String
     var step: String

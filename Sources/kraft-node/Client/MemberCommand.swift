@@ -38,7 +38,9 @@ struct MemberCommand: AsyncParsableCommand {
             let deadline = ContinuousClock.now + .milliseconds(options.timeout)
             var names = group
             if names.isEmpty {
-                names = try await client.send(.GET, "/v1/groups").json([GroupInfo].self).map(\.name)
+                // A node lists only the groups that it holds; the routing names all.
+                names = try await client.send(.GET, "/v1/cluster/sharding")
+                    .json(ShardingInfo.self).names
             }
             for name in names {
                 let info = try await client.send(.GET, GroupCommand.path(name))
