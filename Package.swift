@@ -72,6 +72,7 @@ let package = Package(
             dependencies: [
                 "KraftMultiRaft", "KraftKeyValue",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], exclude: ["README.md"], swiftSettings: ours),
         .executableTarget(
             name: "kraft-node",

@@ -5,7 +5,7 @@ import KraftMultiRaft
 struct KeyHandler: Sendable {
     let manager: KraftMultiRaft
     let directory: RoutingDirectory
-    let addresses: [NodeID: String]
+    let book: AddressBook
     let sessions: SessionKeeper
 
     /// - `session`: which a write belongs to; reads have none.
@@ -43,17 +43,32 @@ struct KeyHandler: Sendable {
         do throws(KraftError) {
             return try await withFreshRoute(
                 deadline: deadline,
-                route: { directory.route(key.bytes) },
+                route: { () throws(KraftError) in try directory.route(key.bytes) },
                 refresh: { await refresh() },
                 attempt: { route, timeout throws(KraftError) in
                     let group = try manager.group(route.group.string, of: KeyValueStore.self)
                     return (route.group, try await body(group, route.epoch, timeout))
                 })
         } catch {
-            throw .ofKey(
-                error, group: directory.route(key.bytes).group, isRead: isRead,
-                address: { addresses[$0] })
+            throw await fault(
+                error, group: error.group ?? (try? directory.route(key.bytes).group),
+                isRead: isRead)
         }
+    }
+
+    private func fault(
+        _ error: KraftError, group: GroupName?, isRead: Bool
+    ) async -> HTTPFault {
+        var leader: String?
+        if let node = error.leader { leader = await book.address(of: node) }
+        var fault = HTTPFault.ofKey(error, group: group, isRead: isRead) { _ in leader }
+        // A witness has nothing to read.
+        if isRead, error.code == .unavailable, let group,
+            let status = try? await manager.status(of: group.string), status.role == .witness
+        {
+            fault.elsewhere = .anyHolder
+        }
+        return fault
     }
 
     /// Asks this node's groups for their epochs. They may lag behind the leader that refused the

@@ -199,6 +199,7 @@ extension Engine {
             name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
             base: group.base, isFormerMember: isFormerMember,
             isWitness: group.raft.isBornWitness)
+        if isFormerMember { formerChanges[group.name] = group.endedChanges }
         let batch = writeGroup(.groupRemoved, record, group.id)
         table.remove(group.id)
         slotOfName[group.name] = nil

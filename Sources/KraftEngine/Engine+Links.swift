@@ -190,11 +190,25 @@ extension Engine {
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: peers[place].node, boot: boot,
             store: bootRecord.store, lives: bootRecord.lives, known: peers[place].identity,
-            address: configuration.address, info: configuration.info
+            address: configuration.address, info: info
         ).encoded()
         let target = reserve(hello.count, to: place)
         hello.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         peers[place].writer?.seal(.hello, format: wire)
+    }
+
+    /// Has peers know something else of this node (`EngineConfiguration.info`): those that are
+    /// connected are told at once. Throws `configuration` for more than 256 bytes.
+    public mutating func setInfo(_ info: String) throws(KraftError) {
+        guard info.utf8.count <= Hello.infoLimit else {
+            throw KraftError(.configuration, "info: must have at most \(Hello.infoLimit) bytes")
+        }
+        guard info != self.info else { return }
+        self.info = info
+        var writer = ByteWriter()
+        writer.write(MessageTag.info.rawValue)
+        writer.writeString(info)
+        for place in peers.indices where peers[place].isReady { send(writer, to: place) }
     }
 
     // MARK: Accepting

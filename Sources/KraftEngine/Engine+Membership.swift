@@ -249,17 +249,18 @@ extension Engine {
     /// How a change of members stands, as far as this replica knows.
     public func state(of change: EntryPosition, in slot: GroupSlot) -> ChangeState {
         let group = groups[slot.rawValue]
-        var ended = group.finishedChanges
-        if let last = group.raft.configurations[0].membership.finished { ended.append(last) }
-        if let end = ended.last(where: { $0.change == change }) {
-            return end.isAbandoned ? .abandoned : .done
-        }
+        if let end = ChangeState(of: change, in: group.endedChanges) { return end }
         let isHeld = group.raft.configurations.contains {
             $0.membership.goal?.change == change || $0.membership.finished?.change == change
         }
         if isHeld || group.raft.commitIndex < change.index { return .running }
         // Something else was committed in its place.
         return group.raft.log.term(at: change.index) == change.term ? .forgotten : .lost
+    }
+
+    /// As that, for a group that this node was removed from: nil unless it saw the change end.
+    public func state(of change: EntryPosition, inFormer name: GroupName) -> ChangeState? {
+        ChangeState(of: change, in: formerChanges[name] ?? [])
     }
 
     // MARK: Coming
@@ -328,6 +329,19 @@ extension Engine {
         }
         rare.replicasInvited += 1
         touch(create(id, record, now: now))
+        var out = FieldWriter(reserve(NodeMessage.ReplicaBegun.size, to: place), .replicaBegun)
+        out.put(id.rawValue)
+        out.put(record.replica)
+    }
+
+    /// What was sent to the replica before it was there is lost: nobody waits for its answer.
+    mutating func onReplicaBegun(_ place: Int, _ begun: NodeMessage.ReplicaBegun) {
+        let replica = Replica(peers[place].node, begun.replica)
+        guard let slot = table.slot(of: begun.group), groups[slot].raft.isLeader,
+            groups[slot].raft.membership.position(of: replica) != nil
+        else { return }
+        groups[slot].raft.peerConnected(replica.node)
+        touch(slot)
     }
 
     /// A replica here can't find its leader, or has let go of it: whoever leads, or knows that it
@@ -385,4 +399,9 @@ public enum ChangeState: String, Sendable {
     case lost
     /// It ended so long ago that how is forgotten.
     case forgotten
+
+    fileprivate init?(of change: EntryPosition, in ended: [Membership.FinishedChange]) {
+        guard let end = ended.last(where: { $0.change == change }) else { return nil }
+        self = end.isAbandoned ? .abandoned : .done
+    }
 }

@@ -38,7 +38,9 @@ extension Engine {
         case .unknownReplica(let unknown): onUnknownReplica(place, unknown)
         case .inquiry(let inquiry): onInquiry(place, inquiry, now: now)
         case .invitation(let invitation): onInvitation(place, invitation, now: now)
+        case .replicaBegun(let begun): onReplicaBegun(place, begun)
         case .roster(let entries): onRoster(entries, now: now)
+        case .info(let info): peers[place].info = info
         case .change(let change): onForwardedChange(place, change, now: now)
         case .changeReply(let reply): onChangeReply(place, reply, now: now)
         }

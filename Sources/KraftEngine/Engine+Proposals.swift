@@ -258,7 +258,9 @@ extension Engine {
             let isAlive =
                 isLive[request.slot] && groups[request.slot].serial == request.serial
                 && groups[request.slot].isRunning
-            let mayMove = refusal == .unavailable || refusal == .groupStopped
+            // Who led may have been removed from the group meanwhile.
+            let mayMove =
+                refusal == .unavailable || refusal == .groupStopped || refusal == .groupNotFound
             if mayMove, isAlive, now < request.proposal.deadline {
                 // It took no effect there, so it may be tried at the true leader.
                 park(request, now: now)

@@ -24,7 +24,7 @@ extension Engine {
         if let objection = objection(toJoining: node, address: address, store: nil) {
             throw KraftError(.conflict, objection)
         }
-        if let place = peerPlace(of: node), !peers[place].hasLeft {
+        if node == configuration.node || peerPlace(of: node).map({ !peers[$0].hasLeft }) == true {
             // A member already.
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
             return
@@ -63,7 +63,7 @@ extension Engine {
         toJoining node: NodeID, address: String, store: UInt64?
     ) -> String? {
         if node == configuration.node {
-            return address == configuration.address && store == nil
+            return address == configuration.address && store == nil && !hasLeftCluster
                 ? nil : "node \(node) is this node"
         }
         guard let place = peerPlace(of: node) else {
@@ -77,13 +77,13 @@ extension Engine {
         if let store, known != 0, known != store {
             return "node \(node) is a member with another data folder; let it leave first"
         }
-        let addresses = [peers[place].address, peers[place].ownAddress]
-        return addresses.contains(address) || known == 0 || store == known
+        // It may call from elsewhere than was announced; another announcement is another node.
+        let isSame = store != nil || address == peers[place].address
+        return isSame || address == peers[place].ownAddress
             ? nil : "node \(node) is a member at \(peers[place].address)"
     }
 
     private mutating func admit(_ node: NodeID, address: String, now: Instant) -> UInt64 {
-        if node == configuration.node { return log.collecting }
         let known = peerPlace(of: node).map { peers[$0].generation } ?? 0
         let entry = RosterEntry(node: node, address: address, generation: known + 1)
         let batch = learn(entry, now: now) ?? log.collecting
@@ -223,7 +223,7 @@ extension Engine {
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: .none, boot: boot, store: bootRecord.store,
             lives: bootRecord.lives, address: configuration.address)
-        hello.info = configuration.info
+        hello.info = info
         sendFrame(.join, hello.encoded(), on: connection)
     }
 

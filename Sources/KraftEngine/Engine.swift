@@ -30,6 +30,8 @@ public struct Engine: ~Copyable {
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
     /// Replicas that were members once: none of them up to this one may live again.
     var formerReplicas: [GroupID: ReplicaID] = [:]  // ordered: looked up only
+    /// How changes ended in groups that this node was removed from in this life.
+    var formerChanges: [GroupName: [Membership.FinishedChange]] = [:]  // ordered: looked up only
     var nextSerial: UInt64 = 1
 
     // Links.
@@ -45,6 +47,8 @@ public struct Engine: ~Copyable {
     var joining: Joining
     /// Who asked to join, and is answered when that is durable.
     var joinAnswers: [(batch: UInt64, connection: ConnectionID)] = []
+    /// What peers are told of this node.
+    var info: String
     var hasLeftCluster = false
     var ownGeneration: UInt64 = 0
     /// What an earlier life promised with its beats may bind until then.
@@ -127,6 +131,7 @@ public struct Engine: ~Copyable {
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
+        info = configuration.info
         peers = configuration.peers.filter { $0.node != configuration.node }
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }

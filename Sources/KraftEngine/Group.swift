@@ -53,6 +53,10 @@ struct Group {
     /// Changes of members that were seen to end, oldest first.
     var finishedChanges: [Membership.FinishedChange] = []
     static let finishedLimit = 16
+    /// All changes of which this replica knows how they ended.
+    var endedChanges: [Membership.FinishedChange] {
+        finishedChanges + [raft.configurations[0].membership.finished].compactMap { $0 }
+    }
 
     /// All that was committed at `freshSince` stands up to `freshIndex`: for reads that may be as
     /// old as that.

@@ -65,6 +65,13 @@ enum NodeMessage {
         static let size = 1 + 24
     }
 
+    /// The answer to an invitation: the replica is there, and holds nothing.
+    struct ReplicaBegun {
+        var group: GroupID
+        var replica: ReplicaID
+        static let size = 1 + 24
+    }
+
     /// A leader's word that the receiver is a member: all that it takes to begin as one.
     struct Invitation {
         var group: GroupID
@@ -101,8 +108,11 @@ enum IncomingMessage {
     case raft(RaftEnvelope, Message, entries: UnsafeRawBufferPointer)
     case unknownReplica(NodeMessage.UnknownReplica)
     case invitation(NodeMessage.Invitation)
+    case replicaBegun(NodeMessage.ReplicaBegun)
     case roster([RosterEntry])
     case inquiry(NodeMessage.UnknownReplica)
+    /// What the sender wants to be known of it from now on.
+    case info(String)
     case change(NodeMessage.ForwardedChange)
     case changeReply(NodeMessage.ChangeReply)
     case beat(NodeMessage.Beat)
@@ -132,7 +142,7 @@ enum MessageTag: UInt8 {
     case appendReply, heartbeat, heartbeatReply, vote, voteReply, timeoutNow, resigned, removed
     case beat = 16
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
-    case unknownReplica, invitation, roster, change, changeReply, inquiry
+    case unknownReplica, invitation, roster, change, changeReply, inquiry, info, replicaBegun
 
     static let replicaIDs: UInt8 = 0x80
 }
@@ -260,6 +270,11 @@ enum WireMessage {
                 .init(
                     group: GroupID(try reader.read()),
                     replica: ReplicaID(added: try reader.readPosition())))
+        case .replicaBegun:
+            return .replicaBegun(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
         case .invitation:
             return .invitation(
                 .init(group: GroupID(try reader.read()), record: try GroupRecord(from: &reader)))
@@ -269,6 +284,7 @@ enum WireMessage {
                     group: GroupID(try reader.read()),
                     replica: ReplicaID(added: try reader.readPosition())))
         case .roster: return .roster(try RosterEntry.readAll(from: &reader))
+        case .info: return .info(try reader.readString(limit: Hello.infoLimit))
         case .change:
             return .change(
                 .init(

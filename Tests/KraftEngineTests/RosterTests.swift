@@ -204,4 +204,50 @@ struct RosterTests {
         net.run(for: .seconds(40))
         #expect(net.peers(of: 1).filter(\.isConnected).count == 2)
     }
+
+    @Test("a node that was announced, but never came, isn't taken for another one")
+    func announced() throws {
+        var net = EngineNet()
+        try net.start(1)
+        net.run(for: .milliseconds(100))
+        try net.act(1) { engine, now throws(KraftError) in
+            try engine.join(2, address: "node-2", token: 3, now: now)
+            try engine.join(2, address: "node-2", token: 4, now: now)
+        }
+        #expect(throws: KraftError.self) {
+            try net.act(1) { engine, now throws(KraftError) in
+                try engine.join(2, address: "elsewhere", token: 5, now: now)
+            }
+        }
+        // It is a member itself; nothing has to be written for that.
+        try net.act(1) { engine, now throws(KraftError) in
+            try engine.join(1, address: "node-1", token: 6, now: now)
+        }
+        net.run(for: .milliseconds(100))
+        #expect(net.completed.isSuperset(of: [3, 4, 6]))
+    }
+
+    @Test("what a node has others know of it reaches them at once, and those that come later")
+    func info() throws {
+        var net = EngineNet()
+        try net.start(1, peers: [2])
+        try net.start(2, peers: [1])
+        net.run(for: .seconds(1))
+        func told(_ node: NodeID, of peer: NodeID) -> String? {
+            net.peers(of: node).first { $0.node == peer }?.info
+        }
+        #expect(told(2, of: 1) == "")
+        try net.act(1) { engine, now throws(KraftError) in try engine.setInfo("http=a:1") }
+        net.run(for: .milliseconds(5))
+        #expect(told(2, of: 1) == "http=a:1")
+        net.stop(2)
+        try net.start(2, peers: [1])
+        net.run(for: .seconds(1))
+        #expect(told(2, of: 1) == "http=a:1")
+        #expect(throws: KraftError.self) {
+            try net.act(1) { engine, now throws(KraftError) in
+                try engine.setInfo(String(repeating: "x", count: 257))
+            }
+        }
+    }
 }

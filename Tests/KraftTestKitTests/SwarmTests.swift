@@ -16,7 +16,8 @@ struct SwarmTests {
         return asked ?? (_isDebugAssertConfiguration() ? 16 : fullCount)
     }
 
-    @Test("Whatever breaks, the invariants hold, the cluster lives again, and all faults are reached")
+    @Test(
+        "Whatever breaks, the invariants hold, the cluster lives again, and all faults are reached")
     func swarm() async {
         SeedReporter.install()
         let count = SwarmTests.count

@@ -1,3 +1,4 @@
+import Foundation
 import KraftMultiRaft
 
 /// An error answer: its status, its code and what else the contract lets it say.
@@ -8,6 +9,14 @@ struct HTTPFault: Error, Equatable {
     /// Where the group's leader is believed to be, `host:port`.
     var leader: String?
     var group: String?
+    /// Another node may be able to serve the request, and nothing was done here.
+    var elsewhere: Elsewhere?
+
+    enum Elsewhere: Equatable {
+        /// Whoever holds the group.
+        case anyHolder
+        case node(NodeID)
+    }
 
     /// For `overloaded`: when to come back.
     static let retryAfterSeconds = 1
@@ -39,6 +48,20 @@ struct HTTPFault: Error, Equatable {
         self.init(error.code, error.message)
         group = error.group?.string
         leader = error.leader.flatMap { $0.isNone ? nil : address($0) }
+    }
+
+    /// The error that another node answered with.
+    init(passedOn answer: HTTPAnswer) {
+        self.init(status: answer.status, code: "unavailable", message: "status \(answer.status)")
+        guard let input = try? JSONDecoder().decode(JSONInput.self, from: Data(answer.body)),
+            case .object(let outer) = input, case .object(let error)? = outer["error"]
+        else { return }
+        func text(_ name: String) -> String? {
+            if case .string(let text)? = error[name] { text } else { nil }
+        }
+        code = text("code") ?? code
+        message = text("message") ?? message
+        (leader, group) = (text("leader"), text("group"))
     }
 
     /// The status of an error code, and the code by which the contract knows it.

@@ -32,7 +32,7 @@ final class SessionKeeper: Sendable {
         self.directory = directory
     }
 
-    private var groups: [GroupName] { directory.current.owners.map(\.group) }
+    private var groups: [GroupName] { directory.current?.owners.map(\.group) ?? [] }
 
     // MARK: Opening
 

@@ -14,7 +14,7 @@ struct MetricsText {
     init(_ status: NodeStatus, groups metrics: [GroupName: GroupMetrics]) {
         let listed = Array(status.groups.prefix(MetricsText.groupLimit))
         writeNode(status)
-        writePeers(status.peers)
+        writePeers(status.peers.filter { !$0.hasLeft })
         writeGroups(listed)
         writeCounters(listed, metrics)
     }

@@ -96,7 +96,9 @@ struct LogFuzzTests {
         case .hardState: return []
         case .groupCreated, .groupRemoved: return WireSamples.record?.encoded ?? []
         case .boot:
-            BootRecord(store: 7, lives: 3, leaseMilliseconds: 500).encode(into: &writer)
+            BootRecord(
+                store: 7, lives: 3, leaseMilliseconds: 500, earlierLeaseMilliseconds: 200, boot: 5
+            ).encode(into: &writer)
         case .roster: WireSamples.roster[0].encode(into: &writer)
         case .identity: PeerIdentity(store: 7, lives: 3, boot: 9).encode(into: &writer)
         }
@@ -132,7 +134,9 @@ struct LogFuzzTests {
             guard let header = bytes.withUnsafeBytes({ SegmentHeader.decode($0) }) else { return }
             let again = SegmentHeader.decode(header.encoded())
             if again != header { throw FuzzFinding("another segment header", mutator.seed) }
-            if header.clusterID.utf8.count > 128 { throw FuzzFinding("a long cluster id", mutator.seed) }
+            if header.clusterID.utf8.count > 128 {
+                throw FuzzFinding("a long cluster id", mutator.seed)
+            }
         }
     }
 

@@ -68,7 +68,7 @@ enum WireSamples {
         (.voteReply(.init(term: Term(6), isPreVote: false, isGranted: true)), []),
         (.timeoutNow(.init(term: Term(6))), []),
         (.resigned(.init(term: Term(6))), []),
-        (.removed(.init(term: Term(6), configuration: replica.added)), []),
+        (.removed(.init(term: Term(6), committed: replica.added)), []),
     ]
 
     static func bytes(
