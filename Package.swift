@@ -110,7 +110,8 @@ let package = Package(
             name: "KraftLoopTests", dependencies: ["KraftLoop"], exclude: ["README.md"],
             swiftSettings: ours),
         .testTarget(
-            name: "KraftKeyValueTests", dependencies: ["KraftKeyValue", "KraftEngine"],
+            name: "KraftKeyValueTests",
+            dependencies: ["KraftKeyValue", "KraftEngine", "KraftTestKit"],
             swiftSettings: ours),
         .testTarget(
             name: "KraftTestKitTests",
@@ -122,7 +123,7 @@ let package = Package(
         .testTarget(
             name: "KraftNodeTests",
             dependencies: [
-                "kraft-node", "KraftAdmin", "KraftMultiRaft",
+                "kraft-node", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: ours),
     ]
