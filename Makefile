@@ -9,11 +9,14 @@ BENCH_ARGS ?=
 MINUTES ?= 10
 MUTANTS ?=
 SEED ?=
+OPERATIONS ?= 100000
+SECONDS_OF_CHAOS ?= 900
+CHAOS_ARGS ?=
 TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench sim soak mutants dialogues clean
+.PHONY: help setup build demo test lint format bench sim chaos soak mutants dialogues clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +49,12 @@ bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 
 sim: build ## replays one seed of the simulator: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }
 	KRAFT_SIM_SEED=$(SEED) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+
+chaos: setup ## real nodes under kill, stop and partition, history checked: OPERATIONS=100000 SEED=…
+	swift build $(CONFIG) --product kraft-node
+	swift build $(CONFIG) --product kraft-chaos
+	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
+		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 soak: build ## new seeds of the simulator for MINUTES=10
 	KRAFT_SOAK_MINUTES=$(MINUTES) swift test $(CONFIG) --skip-build --filter KraftTestKitTests

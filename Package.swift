@@ -89,6 +89,15 @@ let package = Package(
             name: "kraft-sim", dependencies: ["KraftTestKit"], exclude: ["README.md"],
             swiftSettings: ours),
 
+        // Real nodes under fire, and their history checked.
+        .executableTarget(
+            name: "kraft-chaos",
+            dependencies: [
+                "KraftTestKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], exclude: ["README.md"], swiftSettings: ours),
+
         .executableTarget(
             name: "kraft-bench",
             dependencies: [
@@ -123,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "KraftNodeTests",
             dependencies: [
-                "kraft-node", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",
+                "kraft-node", "kraft-chaos", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: ours),
     ]

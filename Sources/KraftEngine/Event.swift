@@ -85,6 +85,11 @@ public protocol LogDirectory {
     mutating func load(segment number: UInt64) throws(KraftError) -> Block
     /// As the effect, but at once.
     mutating func prepare(_ segment: SegmentPreparation) throws(KraftError)
+    /// Writes bytes once more that the file shows already, so that the next `sync` really makes
+    /// them durable, even if an earlier sync of them had failed.
+    mutating func rewrite(
+        segment number: UInt64, offset: Int, _ bytes: UnsafeRawBufferPointer
+    ) throws(KraftError)
     /// Makes everything durable that is in the files and the folder: what an earlier life wrote
     /// without living to sync it may not be believed before that.
     mutating func sync() throws(KraftError)

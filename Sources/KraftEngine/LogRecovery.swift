@@ -52,10 +52,12 @@ struct LogRecovery {
     private var places: [GroupID: Int] = [:]  // ordered: looked up only
     /// For each segment, whether nothing stands behind its last good batch.
     private var isRestEmpty: [Bool] = []
+    /// Where the last write begins, as far as it is whole, and the segment that holds it.
+    private var lastWrite: (sequence: UInt64, start: LogPosition, block: Block?)?
     /// What each record adds, for whoever wants to see the entries themselves.
     typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
 
-    private init(firstSegment: UInt64) {
+    init(firstSegment: UInt64) {
         log = RecoveredLog(
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
@@ -86,8 +88,10 @@ struct LogRecovery {
             }
             try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
             try recovery.read(block.bytes, number) { _, _ in }
+            if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
             recovery.keep(block, number, budget: limits.cacheSizeBytes)
         }
+        try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
         recovery.findTornTail()
         if recovery.log.isTailTorn {
@@ -97,6 +101,19 @@ struct LogRecovery {
         return recovery.log
     }
 
+    /// An earlier life may have ended because the sync of its last write failed. The system then
+    /// takes the bytes for written and goes on to show them, so that a sync alone would promise
+    /// what isn't so: they are written once more first. Of a write that was durable, nothing changes.
+    private func writeLastAgain(_ directory: inout some LogDirectory) throws(KraftError) {
+        guard let write = lastWrite, let block = write.block,
+            write.start.segment == log.end.segment
+        else { return }
+        try directory.rewrite(
+            segment: log.end.segment, offset: write.start.offset,
+            block.bytes(write.start.offset..<log.end.offset))
+        try directory.sync()
+    }
+
     /// Reads segments that are in memory, for tools and tests.
     static func read(
         _ segments: [(number: UInt64, bytes: UnsafeRawBufferPointer)], visit: Visitor
@@ -104,6 +121,24 @@ struct LogRecovery {
         var recovery = LogRecovery(firstSegment: segments.first?.number ?? 1)
         for segment in segments { try recovery.read(segment.bytes, segment.number, visit: visit) }
         return recovery.log
+    }
+
+    /// Takes in the batches behind those that it has seen, of the segment that the log ends in or of
+    /// the one behind; for whoever follows a log as it grows. Says whether there were any.
+    mutating func readOn(
+        _ number: UInt64, _ bytes: UnsafeRawBufferPointer, visit: Visitor
+    ) throws(KraftError) -> Bool {
+        guard let header = SegmentHeader.decode(bytes), header.number == number else {
+            throw LogRecovery.damage(number, "its header is damaged")
+        }
+        let isSame = number == log.end.segment
+        var offset = isSame ? log.end.offset : LogFormat.blockSize
+        let start = offset
+        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+            offset += size
+            log.end = LogPosition(segment: number, offset: offset)
+        }
+        return offset > start
     }
 
     // MARK: Segments
@@ -170,6 +205,9 @@ struct LogRecovery {
             visit(header, payload)
         }
         log.nextSequence += 1
+        if lastWrite?.sequence != batch.writeSequence {
+            lastWrite = (batch.writeSequence, LogPosition(segment: number, offset: offset), nil)
+        }
         return LogFormat.roundUp(Int(batch.byteCount), to: LogFormat.blockSize)
     }
 

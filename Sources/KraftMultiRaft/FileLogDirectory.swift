@@ -71,6 +71,16 @@ struct FileLogDirectory: LogDirectory {
             header: segment.header)
     }
 
+    func rewrite(
+        segment number: UInt64, offset: Int, _ bytes: UnsafeRawBufferPointer
+    ) throws(KraftError) {
+        do throws(LoopError) {
+            try File(path(of: number), .write).write([bytes], at: offset)
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
     func sync() throws(KraftError) {
         do throws(LoopError) {
             for name in try folder.names() where FileLogDirectory.number(of: name) != nil {

@@ -21,7 +21,7 @@ public final class Simulation<Machine: StateMachine> {
     public var options: SimulationOptions
     public let groupNames: [GroupName]
     /// What broke so far. The first one stops the simulation.
-    public internal(set) var violations: [Violation] = []
+    @exclusivity(unchecked) public internal(set) var violations: [Violation] = []
     public var coverage: Coverage {
         var total = pastCoverage
         for node in nodes {
@@ -31,34 +31,45 @@ public final class Simulation<Machine: StateMachine> {
         return total
     }
     /// Called for each thing worth a line in a log; for debugging a seed.
-    public var log: ((String) -> Void)?
+    @exclusivity(unchecked) public var log: ((String) -> Void)?
+    /// Each request and message is worth a line too.
+    public var isLogVerbose = false
 
     let makeMachine: (GroupName) -> Machine
-    var time: UInt64 = 0
-    private var eventsNow = 0
+    // A quarter of all time went into checks that these, which each event touches for an instant,
+    // aren't touched twice at once.
+    @exclusivity(unchecked) var time: UInt64 = 0
+    @exclusivity(unchecked) private var eventsNow = 0
     /// Without what the running engines and the disks count themselves.
-    var pastCoverage = Coverage()
+    @exclusivity(unchecked) var pastCoverage = Coverage()
     var queue = EventQueue<Scheduled>()
-    var trace = TraceHash()
-    var nodes: [SimulatedNode<Machine>] = []
+    @exclusivity(unchecked) var trace = TraceHash()
+    @exclusivity(unchecked) var nodes: [SimulatedNode<Machine>] = []
     var connections: [SimulatedConnection] = []
     var links: [SimulatedLink]
     var requests: [Request<Machine>] = []
     /// Requests of all kinds that have not ended.
     public internal(set) var pendingRequests = 0
     var oracles: Oracles
-    /// The number of turns after which the disks are read again.
-    var nextInspection = 0
+    var turnsUntilLogMatch: Int
     /// Rises when all planned crashes are called off.
     var faultEra = 0
-    /// Which life of a group was removed from some node.
-    var removedIDs: [(group: Int, id: GroupID)] = []
+    /// What the operators want of each group.
+    var wishes: [GroupWish]
+    /// By track: the newest configuration that anybody knows for committed.
+    var memberships: [Raft.Configuration?] = []
+    /// Streams in which bytes were changed on their way, or made up, so that some node must find a
+    /// bad frame; and those that nodes which ended since have found.
+    var badStreams: UInt64 = 0
+    var badFramesFound: UInt64 = 0
+    /// By cluster: a hello as an engine would send it, made when first needed.
+    var strangerHellos: [String: [UInt8]] = [:]
     var networkRandom: SeededRandom
     var diskRandom: SeededRandom
     var turnRandom: SeededRandom
     var bootRandom: SeededRandom
     /// Of 1,000 starts, how many lose power again while they recover.
-    var bootCrashPermille = 0
+    public var bootCrashPermille = 0
 
     /// What the queue holds.
     enum Scheduled {
@@ -68,36 +79,41 @@ public final class Simulation<Machine: StateMachine> {
         case readable(connection: Int, stream: Int, isPoll: Bool)
         case dial(connection: Int)
         case closeNotice(connection: Int, side: Int)
-        case logCached(node: Int, life: Int, LogWrite.ID)
-        case logSynced(node: Int, life: Int, LogWrite.ID)
-        case segmentReady(node: Int, life: Int, UInt64)
+        case disk(DiskStep, node: Int, life: Int)
         case run(() -> Void)
     }
 
-    /// Starts all nodes at time zero; each opens every group with all nodes as voters.
+    /// Starts all nodes at time zero; each opens the groups that it votes in.
     ///
     /// - `nodes`: how many; they are numbered from 1. At most 9.
-    /// - `groups`: names of at most 64 groups; must be legal.
+    /// - `groups`: names of at most 1,024 groups; must be legal and distinct.
+    /// - `voters`: of each group at its creation; `options.firstVoters` unless told otherwise.
     public init(
         seed: UInt64, nodes count: Int = 3, groups: [String] = ["group"],
         options: SimulationOptions = SimulationOptions(),
+        voters: ((GroupName) -> [NodeID])? = nil,
         makeMachine: @escaping (GroupName) -> Machine
     ) {
         precondition((1...9).contains(count), "1 to 9 nodes")
-        precondition(groups.count <= 64, "at most 64 groups")
+        precondition(groups.count <= 1_024, "at most 1,024 groups")
         self.seed = seed
         self.options = options
         self.makeMachine = makeMachine
-        groupNames = groups.map { name in
+        let names = groups.map { name in
             guard let name = GroupName(name) else { preconditionFailure("illegal name: \(name)") }
             return name
         }
+        groupNames = names
+        let everybody = (1...count).map { NodeID(UInt32($0)) }
+        let first = Array(everybody.prefix(options.firstVoters ?? count))
+        wishes = names.map { GroupWish(voters: voters?($0) ?? first) }
         networkRandom = SeededRandom(seed: seed, stream: 1)
         diskRandom = SeededRandom(seed: seed, stream: 2)
         turnRandom = SeededRandom(seed: seed, stream: 3)
         bootRandom = SeededRandom(seed: seed, stream: 4)
         links = Array(repeating: SimulatedLink(), count: count * count)
         oracles = Oracles(nodes: count)
+        turnsUntilLogMatch = options.checks.turnsPerLogMatch
         for position in 0..<count {
             let random = SeededRandom(seed: seed, stream: 100 + UInt64(position))
             nodes.append(SimulatedNode(position: position, disk: SimulatedDisk(random: random)))
@@ -138,6 +154,19 @@ public final class Simulation<Machine: StateMachine> {
         return true
     }
 
+    /// As `run(atMost:until:)` for a condition that takes a while to find out: looks once in so much
+    /// simulated time.
+    public func run(
+        atMost span: Nanoseconds, lookingEvery pause: Nanoseconds, until condition: () -> Bool
+    ) -> Bool {
+        let end = time + span.rawValue
+        while !condition() {
+            guard violations.isEmpty, time < end else { return false }
+            run(until: Nanoseconds(min(end, time + pause.rawValue)))
+        }
+        return violations.isEmpty
+    }
+
     /// Calls `body` after this much simulated time.
     public func after(_ span: Nanoseconds, _ body: @escaping () -> Void) {
         schedule(.run(body), after: span.rawValue)
@@ -170,12 +199,7 @@ public final class Simulation<Machine: StateMachine> {
             readable(connection, stream: stream, isPoll: isPoll)
         case .dial(let connection): dial(connection)
         case .closeNotice(let connection, let side): closeNotice(connection, side: side)
-        case .logCached(let node, let life, let id):
-            logCached(nodes[node], life: life, id: id)
-        case .logSynced(let node, let life, let id):
-            logSynced(nodes[node], life: life, id: id)
-        case .segmentReady(let node, let life, let number):
-            segmentReady(nodes[node], life: life, number: number)
+        case .disk(let step, let node, let life): perform(step, nodes[node], life: life)
         case .run(let body): body()
         }
     }
@@ -186,7 +210,7 @@ public final class Simulation<Machine: StateMachine> {
         guard let finding else { return }
         violations.append(
             Violation(invariant: finding.invariant, message: finding.message, time: time))
-        log?("VIOLATION \(finding.invariant.rawValue): \(finding.message)")
+        note("VIOLATION \(finding.invariant.rawValue): \(finding.message)")
         if violations.count == 1 { describe() }
     }
 
@@ -203,31 +227,43 @@ public final class Simulation<Machine: StateMachine> {
                 \(node.preparations.map(\.number)), writing \(node.pendingWrite != nil)
                 """)
         }
-        for (group, name) in groupNames.enumerated() {
-            for node in nodes {
-                guard let look = look(group, node) else {
-                    log("  \(name) on node \(node.id): not open")
-                    continue
-                }
-                log(
-                    """
-                      \(name) on node \(node.id): \(look.role) in term \(look.term), \
-                    leader \(look.leader), commit \(look.commit), applied \(look.applied), \
-                    last \(look.last)\(node.isPaused ? ", paused" : "")
-                    """)
-                guard look.role == .leader, let box = node.box,
-                    let slot = node.replica(of: group)?.slot
-                else { continue }
-                let replicas = box.engine.status(of: slot).replicas
-                    .map { "\($0.node): \($0.state) to \($0.matchIndex)" }
-                log("    \(replicas.joined(separator: ", "))")
+        for group in groupNames.indices { describe(group, log) }
+    }
+
+    private func describe(_ group: Int, _ log: (String) -> Void) {
+        let name = groupNames[group]
+        for node in nodes {
+            guard let look = look(group, node) else {
+                log("  \(name) on node \(node.id): not open")
+                continue
             }
+            log(
+                """
+                  \(name) on node \(node.id): \(look.role) in term \(look.term), \
+                leader \(look.leader), commit \(look.commit), applied \(look.applied), \
+                last \(look.last)\(node.isPaused ? ", paused" : "")
+                """)
+            guard look.role == .leader, let box = node.box,
+                let slot = node.replica(of: group)?.slot
+            else { continue }
+            let replicas = box.engine.status(of: slot).replicas
+                .map { "\($0.node): \($0.state) to \($0.matchIndex)" }
+            log("    \(replicas.joined(separator: ", "))")
         }
     }
 
+    /// Something that matters for who reads a run.
     func note(_ line: @autoclosure () -> String) {
         guard let log else { return }
-        log("\(time / 1_000) µs: \(line())")
+        let micros = time / 1_000
+        let fraction = String(micros % 1_000_000)
+        let zeros = String(repeating: "0", count: 6 - fraction.count)
+        log("\(micros / 1_000_000).\(zeros)\(fraction) s  \(line())")
+    }
+
+    /// Something that matters to who follows every step.
+    func detail(_ line: @autoclosure () -> String) {
+        if isLogVerbose { note(line()) }
     }
 
     func position(of node: NodeID) -> Int {
@@ -241,4 +277,17 @@ public final class Simulation<Machine: StateMachine> {
         }
         return position
     }
+}
+
+/// What the operators want of a group; a node that was away when it changed does it later.
+struct GroupWish {
+    /// At its creation.
+    var voters: [NodeID]
+    /// Which of its lives: rises each time that it is created anew.
+    var incarnation: UInt64 = 1
+    var isWanted = true
+    /// A change of its members was asked for.
+    var isChanged = false
+    /// The oracles' number of that life, when some node has begun it.
+    var track: Int?
 }

@@ -79,12 +79,19 @@ extension Raft {
         effects.isRoleChanged = true
         if kind.isPreVote {
             role = .preCandidate
-            if selfPosition >= 0 { votesGranted.insert(selfPosition) }
+            // Its own vote is as little free as another's, if it has promised it.
+            if selfPosition >= 0, !isPromised(now) { votesGranted.insert(selfPosition) }
             if membership.isQuorum(votesGranted) {
                 return campaign(
                     isForcedCampaign ? .forcedVote : .vote, now: now, effects: &effects)
             }
         } else {
+            guard !isPromised(now) else {
+                // Others may be free to vote; this one waits its promise out.
+                role = .follower
+                electionDeadline = votesHeldUntil
+                return
+            }
             role = .candidate
             hardState = HardState(term: term.next, vote: node)
             effects.isHardStateChanged = true
@@ -115,6 +122,10 @@ extension Raft {
         }
         // Who campaigns doesn't lead: nothing of it is left to support.
         if sender.node == leader, m.term > term { leaderSuspected(now: now) }
+        // A lease that its own leader gives up binds nobody; one that it doesn't know to be over does.
+        if m.isForced, role == .leader, m.term > term, m.last.isUpToDate(with: log.last) {
+            resign(now: now, effects: &effects)
+        }
         let isHeld = (role == .leader || isLeaderSupported) && !m.isForced || isPromised(now)
         if isHeld, !m.isTransfer {
             // A refusal tells a candidate of an older term where the group stands.

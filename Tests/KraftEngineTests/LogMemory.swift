@@ -26,6 +26,12 @@ struct LogMemory: LogDirectory {
             + [UInt8](repeating: 0, count: segment.sizeBytes - segment.header.count)
     }
 
+    mutating func rewrite(
+        segment number: UInt64, offset: Int, _ bytes: UnsafeRawBufferPointer
+    ) throws(KraftError) {
+        segments[number]?.replaceSubrange(offset..<(offset + bytes.count), with: bytes)
+    }
+
     mutating func sync() throws(KraftError) { syncs += 1 }
 
     mutating func carryOut(_ write: LogWrite) {

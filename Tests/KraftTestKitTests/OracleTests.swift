@@ -79,7 +79,8 @@ struct OracleTests {
             terms: terms([1, 2]))
         #expect(count == 2 && finding == nil)
         func check(_ term: UInt64, _ log: [UInt64]) -> Finding? {
-            oracle.checkCompleteness(0, leader: 2, term: Term(term), terms: terms(log))
+            oracle.checkCompleteness(
+                0, leader: 2, term: Term(term), isThorough: true, terms: terms(log))
         }
         #expect(check(3, [1, 2, 3]) == nil)
         #expect(check(3, [1])?.invariant == .leaderCompleteness)
@@ -123,39 +124,146 @@ struct OracleTests {
                 == .stateMachineSafety)
     }
 
-    @Test("I6: a committed entry on a minority of disks is refused, as are terms that go back")
-    func durability() {
-        var oracle = DurabilityOracle(nodes: 3)
+    private func oracle(_ nodes: Int) -> DurabilityOracle {
+        var oracle = DurabilityOracle(nodes: nodes)
         oracle.addTrack()
-        func replica(_ term: UInt64, _ entries: [UInt64], vote: NodeID = 1)
-            -> DurabilityOracle.Replica
-        {
-            .init(term: Term(term), vote: vote, entries: entries.map { (Term($0), $0) })
+        for node in 0..<nodes { oracle.create(0, node: node) }
+        return oracle
+    }
+
+    private func voters(_ nodes: NodeID...) -> [Membership] {
+        Membership(voters: nodes).map { [$0] } ?? []
+    }
+
+    private func append(
+        _ oracle: inout DurabilityOracle, _ node: Int, _ first: UInt64, _ term: UInt64,
+        _ hashes: [UInt64], committed: [UInt64] = []
+    ) -> Violation.Invariant? {
+        oracle.append(
+            0, node: node, first: LogIndex(first), term: Term(term), hashes: hashes,
+            committed: terms(committed)
+        )?.invariant
+    }
+
+    @Test("I6: a committed entry on a minority of disks is refused, on a majority it isn't")
+    func durability() {
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        let all = voters(1, 2, 3)
+        #expect(oracle.checkCommit(0, 1...1, by: all) { _ in Term(1) } == nil)
+        #expect(oracle.checkCommit(0, 1...2, by: all) { _ in Term(1) }?.invariant == .durability)
+        #expect(oracle.checkCommit(0, 1...1, by: all) { _ in Term(2) }?.invariant == .durability)
+    }
+
+    @Test("I6: a group with three voters of five needs two of these, whatever the others hold")
+    func voters() {
+        var oracle = oracle(5)
+        let some = voters(1, 3, 5)
+        for node in [0, 1, 3] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(oracle.checkCommit(0, 1...1, by: some) { _ in Term(1) }?.invariant == .durability)
+        #expect(append(&oracle, 4, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: some) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: a joint configuration needs a quorum of both halves")
+    func joint() throws {
+        var oracle = oracle(6)
+        let members = (1...6).map { RaftCore.Replica(NodeID(UInt32($0))) }
+        let goal = Membership.Goal(
+            change: .start, voters: MemberSet(mask: 0b111000), kept: MemberSet(mask: 0b111000))
+        let joint = try #require(
+            Membership(
+                members: members, voters: MemberSet(mask: 0b111000),
+                outgoing: MemberSet(mask: 0b000111), witnesses: MemberSet(), goal: goal,
+                finished: nil))
+        for node in [0, 1, 2, 3] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(
+            oracle.checkCommit(0, 1...1, by: [joint]) { _ in Term(1) }?.invariant == .durability)
+        #expect(append(&oracle, 4, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: [joint]) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: what an earlier life of a node in the group holds doesn't count")
+    func earlierLife() throws {
+        var oracle = oracle(3)
+        let id = ReplicaID(added: EntryPosition(index: LogIndex(9), term: Term(2)))
+        let members = [RaftCore.Replica(1), RaftCore.Replica(2, id), RaftCore.Replica(3)]
+        let now = try #require(
+            Membership(
+                members: members, voters: MemberSet(mask: 0b111), outgoing: MemberSet(),
+                witnesses: MemberSet(), goal: nil, finished: nil))
+        for node in [0, 1] { #expect(append(&oracle, node, 1, 1, [10]) == nil) }
+        #expect(
+            oracle.checkCommit(0, 1...1, by: [now]) { _ in Term(1) }?.invariant == .durability)
+        oracle.remove(0, node: 1, isFormerMember: true)
+        oracle.create(0, node: 1, id)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        #expect(oracle.checkCommit(0, 1...1, by: [now]) { _ in Term(1) } == nil)
+    }
+
+    @Test("I6: a disk that drops what is committed is refused; what isn't committed may go")
+    func dropped() {
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11, 12]) == nil)
+        #expect(append(&oracle, 0, 3, 2, [13], committed: [1, 1]) == nil)
+        #expect(append(&oracle, 0, 2, 3, [14], committed: [1, 1]) == .durability)
+    }
+
+    @Test("I6: a disk that is read again after a crash may miss nothing that is committed")
+    func readAgain() {
+        var oracle = oracle(3)
+        #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
+        let before = oracle.forget(node: 0)
+        oracle.create(0, node: 0)
+        #expect(append(&oracle, 0, 1, 1, [10]) == nil)
+        let committed = terms([1])
+        let more = terms([1, 1])
+        #expect(oracle.compare(node: 0, before: before) { committed($1) } == nil)
+        #expect(oracle.compare(node: 0, before: before) { more($1) }?.invariant == .durability)
+    }
+
+    @Test("I6: a term that goes back on a disk is refused, and a vote that changes")
+    func hardState() {
+        func set(_ states: (UInt64, NodeID)...) -> Violation.Invariant? {
+            var oracle = oracle(1)
+            var found: Violation.Invariant?
+            for (term, vote) in states {
+                found = oracle.set(0, node: 0, HardState(term: Term(term), vote: vote))?.invariant
+            }
+            return found
         }
-        #expect(oracle.see(0, node: 0, replica(2, [1, 2])) == nil)
-        #expect(oracle.see(0, node: 1, replica(2, [1])) == nil)
-        #expect(oracle.check(0, commit: LogIndex(1)) { _ in Term(1) } == nil)
-        let minority = oracle.check(0, commit: LogIndex(2)) { Term($0.rawValue) }
-        #expect(minority?.invariant == .durability)
-        #expect(oracle.see(0, node: 1, replica(1, [1]))?.invariant == .durability)
-        #expect(oracle.see(0, node: 0, replica(2, [1, 2], vote: 3))?.invariant == .durability)
+        #expect(set((2, .none), (2, 1), (3, 2), (3, 2)) == nil)
+        #expect(set((2, 1), (1, 1)) == .durability)
+        #expect(set((2, 1), (2, 3)) == .durability)
+        #expect(set((2, 1), (2, .none)) == .durability)
+    }
+
+    @Test("I3: an entry that stands elsewhere behind another one, or is another one, is refused")
+    func matchingDisks() {
+        var oracle = oracle(4)
+        #expect(append(&oracle, 0, 1, 1, [10]) == nil)
+        #expect(append(&oracle, 0, 2, 3, [30]) == nil)
+        #expect(append(&oracle, 1, 1, 1, [10]) == nil)
+        #expect(append(&oracle, 1, 2, 3, [30]) == nil)
+        #expect(append(&oracle, 2, 1, 2, [20]) == nil)
+        #expect(append(&oracle, 2, 2, 3, [30]) == .logMatching)
+        #expect(append(&oracle, 3, 1, 1, [11]) == .logMatching)
     }
 
     @Test("I6: a leader by votes that are not durable is refused")
     func votes() {
-        var oracle = DurabilityOracle(nodes: 3)
-        oracle.addTrack()
-        func see(_ node: Int, _ term: UInt64, _ vote: NodeID) {
-            #expect(
-                oracle.see(0, node: node, .init(term: Term(term), vote: vote, entries: [])) == nil)
+        var oracle = oracle(3)
+        func set(_ node: Int, _ term: UInt64, _ vote: NodeID) {
+            #expect(oracle.set(0, node: node, HardState(term: Term(term), vote: vote)) == nil)
         }
-        see(0, 2, 1)
-        see(1, 1, 1)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
-        see(1, 2, 3)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2))?.invariant == .durability)
-        see(2, 3, 2)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2)) == nil)
+        set(0, 2, 1)
+        set(1, 1, 1)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
+        set(1, 2, 3)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
+        set(2, 3, 2)
+        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3)) == nil)
     }
 
     @Test("I7: an acknowledged write that no replica applied, or another one, is refused")
@@ -170,6 +278,25 @@ struct OracleTests {
         let other = oracles.acknowledge(ticket, command: 5, request: 0, index: LogIndex(2))
         #expect(other?.invariant == .acknowledgement)
         #expect(oracles.acknowledge(ticket, command: 6, request: 0, index: LogIndex(2)) == nil)
+    }
+
+    @Test("A bounded read may miss what was told lately, and nothing that was told before")
+    func boundedReads() {
+        var oracle = RequestOracle()
+        oracle.addTrack()
+        for (time, index) in [(100, 5), (200, 6), (300, 7)] {
+            oracle.now = UInt64(time)
+            let ticket = oracle.begin(0)
+            #expect(oracle.acknowledge(ticket, command: UInt64(time), index: LogIndex(UInt64(index))) == nil)
+        }
+        oracle.now = 320
+        #expect(oracle.begin(0, staleness: 1_000).floor == .zero)
+        #expect(oracle.begin(0, staleness: 220).floor == LogIndex(5))
+        #expect(oracle.begin(0, staleness: 50).floor == LogIndex(6))
+        let ticket = oracle.begin(0, staleness: 10)
+        #expect(oracle.read(ticket, node: 1, applied: LogIndex(7)) == nil)
+        #expect(
+            oracle.read(ticket, node: 1, applied: LogIndex(6))?.invariant == .linearizability)
     }
 
     @Test("A stale read, a refused command that takes effect, and a doubled one are refused")

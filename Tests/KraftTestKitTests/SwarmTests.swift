@@ -2,91 +2,72 @@ import Foundation
 import KraftTestKit
 import Testing
 
-/// Seeds drawn by number; each is a whole cluster with faults, then a calm.
-///
-/// - `KRAFT_SIM_SEED`: runs this one only, and says what happens in it.
-/// - `KRAFT_SIM_SEEDS`: how many to run.
-/// - `KRAFT_SOAK_MINUTES`: runs new seeds for so long.
+/// Seeds drawn by number; each is a whole cluster with faults, then a calm. `KRAFT_SIM_SEEDS` says
+/// how many, where that isn't the default.
 @Suite("Swarm", .serialized)
 struct SwarmTests {
-    /// Enough that every counter is reached; a build without optimisation runs fewer.
-    private static let fullCount = 240
-    private static var defaultSeeds: Int { _isDebugAssertConfiguration() ? 16 : fullCount }
-    private static let shards = 2
+    /// Three of four are clusters of 5 nodes and 16 groups: 501 of these. Enough that every counter
+    /// is reached; a build without optimisation runs fewer.
+    private static let fullCount: UInt64 = 668
+    private static let shards: UInt64 = 2
 
-    private static func environment(_ name: String) -> UInt64? {
-        ProcessInfo.processInfo.environment[name].flatMap { UInt64($0) }
+    private static var count: UInt64 {
+        let asked = ProcessInfo.processInfo.environment["KRAFT_SIM_SEEDS"].flatMap { UInt64($0) }
+        return asked ?? (_isDebugAssertConfiguration() ? 16 : fullCount)
     }
 
-    @Test("Whatever breaks, the invariants hold, and the cluster lives again")
+    @Test("Whatever breaks, the invariants hold, the cluster lives again, and all faults are reached")
     func swarm() async {
         SeedReporter.install()
-        if let seed = SwarmTests.environment("KRAFT_SIM_SEED") {
-            let report = SwarmRun.run(seed: seed) { print($0) }
-            for line in report.coverage.lines { print(line) }
-            SwarmTests.expectClean(report)
-            return
-        }
-        let began = ProcessInfo.processInfo.systemUptime
-        let minutes = SwarmTests.environment("KRAFT_SOAK_MINUTES")
-        // A soak goes on where nobody has been; the default is the same for everybody.
-        let first = minutes == nil ? 1 : UInt64(Date().timeIntervalSince1970) * 1_000
-        let count = SwarmTests.environment("KRAFT_SIM_SEEDS") ?? UInt64(SwarmTests.defaultSeeds)
-        var total = Coverage()
-        var simulated = 0.0
-        var seeds = 0
-        await withTaskGroup(of: (Coverage, Double, Int).self) { group in
+        let count = SwarmTests.count
+        let began = clock()
+        var total = SwarmSummary()
+        await withTaskGroup(of: SwarmSummary.self) { group in
             for shard in 0..<SwarmTests.shards {
-                group.addTask {
-                    SwarmTests.run(shard: shard, from: first) { seed in
-                        guard let minutes else { return seed < first + count }
-                        let now = ProcessInfo.processInfo.systemUptime
-                        return now - began < Double(minutes) * 60
-                    }
-                }
+                group.addTask { SwarmTests.run(shard: shard, count: count) }
             }
-            for await part in group {
-                total += part.0
-                simulated += part.1
-                seeds += part.2
-            }
+            for await part in group { total += part }
         }
         for line in total.lines { print("  \(line)") }
-        let hours = String(format: "%.2f", simulated / 3_600)
-        print("summary: simulator    \(seeds) seeds, \(hours) simulated hours")
-        if seeds >= SwarmTests.fullCount {
-            #expect(total.unreached.isEmpty, "never reached: \(total.unreached)")
-        }
+        let seconds = Double(clock() - began) / Double(CLOCKS_PER_SEC)
+        print("summary: simulator    \(total.headline(cpuSeconds: seconds))")
+        guard count >= SwarmTests.fullCount else { return }
+        #expect(total.standardSeeds >= 500)
+        #expect(total.coverage.unreached.isEmpty, "never reached: \(total.coverage.unreached)")
+        #expect(total.injected.allSatisfy { $0 > 0 }, "some fault was never injected")
     }
 
-    private static func run(
-        shard: Int, from first: UInt64, while goesOn: (UInt64) -> Bool
-    ) -> (Coverage, Double, Int) {
-        var coverage = Coverage()
-        var simulated = 0.0
-        var seeds = 0
-        var seed = first + UInt64(shard)
-        while goesOn(seed) {
-            SeedReporter.begin(seed, shard: shard)
+    private static func run(shard: UInt64, count: UInt64) -> SwarmSummary {
+        var summary = SwarmSummary()
+        for seed in stride(from: 1 + shard, through: count, by: Int(shards)) {
+            SeedReporter.begin(seed, shard: Int(shard))
             let report = SwarmRun.run(seed: seed)
-            coverage += report.coverage
-            simulated += Double(report.simulated.rawValue) / 1e9
-            seeds += 1
-            expectClean(report)
-            seed += UInt64(shards)
-        }
-        return (coverage, simulated, seeds)
-    }
-
-    private static func expectClean(_ report: SwarmRun.Report) {
-        for violation in report.violations {
+            summary.add(report)
+            guard let violation = report.violations.first else { continue }
             Issue.record(
                 """
-                seed \(report.plan.seed): \(violation)
+                seed \(seed): \(violation)
                 \(report.plan)
                 reproduce: \(report.reproduction)
+                smaller: \(smaller(report.plan))
                 """)
         }
+        return summary
+    }
+
+    /// What a failing plan comes down to, within a bounded number of runs.
+    private static func smaller(_ plan: Plan) -> String {
+        var minimizer = Minimizer(runLimit: 80) { SwarmRun($0).run().violations.first }
+        return minimizer.minimize(plan)?.plan.text ?? plan.text
+    }
+
+    @Test("A seed is run the same with and without somebody who looks on")
+    func log() {
+        var lines = 0
+        let plan = Plan.drawn(from: 3)
+        let loud = SwarmRun(plan, isVerbose: true, log: { _ in lines += 1 }).run()
+        #expect(loud.traceHash == SwarmRun(plan).run().traceHash)
+        #expect(lines > 100)
     }
 }
 

@@ -44,6 +44,35 @@ struct WorldTests {
         #expect(queue.removeFirst() == nil)
     }
 
+    @Test("The queue stays in order while things are added and taken by turns")
+    func queueByTurns() {
+        var queue = EventQueue<UInt64>()
+        var random = SeededRandom(seed: 4)
+        var last: UInt64 = 0
+        for _ in 0..<5_000 {
+            if random.chance(550) {
+                let time = last + UInt64(random.below(100))
+                queue.add(time, at: time)
+            } else if let next = queue.removeFirst() {
+                #expect(next.time == next.element && next.time >= last)
+                last = next.time
+            }
+        }
+        #expect(queue.count > 0)
+    }
+
+    @Test("A clock that changes its rate doesn't jump")
+    func clockChange() throws {
+        var clock = SimulatedClock(offset: 500, skewPercent: 10)
+        let before = clock.instant(at: 1_000_000)
+        clock.change(at: 1_000_000, skewPercent: -10)
+        #expect(clock.instant(at: 1_000_000) == before)
+        let later = clock.instant(at: 2_000_000)
+        #expect(later > before)
+        #expect(later - before < .nanoseconds(1_000_000))
+        #expect(try #require(clock.time(of: later)) == 2_000_000)
+    }
+
     @Test(
         "A skewed clock shows an instant at the very moment that it is asked for",
         arguments: [
@@ -98,6 +127,30 @@ struct DiskTests {
             if count == 0 { lost += 1 } else if count == 4 { kept += 1 } else { torn += 1 }
         }
         #expect(lost > 10 && kept > 10 && torn > 10)
+    }
+
+    @Test("A sync that fails may leave its bytes to be read, until the power fails")
+    func failedSync() {
+        let disk = disk(seed: 3)
+        #expect(disk.cache(.init(offset: 4_096, bytes: [7, 7]), segment: 1))
+        disk.failSync(segment: 1, bytesStay: true)
+        #expect(disk.read(segment: 1, offset: 4_096, count: 2) == [7, 7])
+        disk.sync(segment: 1)
+        #expect(disk.read(segment: 1, offset: 4_096, count: 2) == [7, 7])
+        disk.losePower()
+        #expect(disk.read(segment: 1, offset: 4_096, count: 2) != [7, 7])
+    }
+
+    @Test("What is written again after a failed sync becomes durable with the next one")
+    func writtenAgain() throws {
+        let disk = disk(seed: 3)
+        #expect(disk.cache(.init(offset: 4_096, bytes: [7, 7]), segment: 1))
+        disk.failSync(segment: 1, bytesStay: true)
+        let bytes: [UInt8] = [7, 7]
+        try bytes.withUnsafeBytes { try disk.rewrite(segment: 1, offset: 4_096, $0) }
+        try disk.sync()
+        disk.losePower()
+        #expect(disk.read(segment: 1, offset: 4_096, count: 2) == [7, 7])
     }
 
     @Test("A killed process loses nothing that the operating system has taken")

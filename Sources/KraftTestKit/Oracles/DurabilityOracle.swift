@@ -1,84 +1,265 @@
+import KraftEngine
 import RaftCore
 
-/// I6: what is committed lies on the durable disks of a quorum, dead nodes' too; and what a disk
-/// says of term and vote never goes back.
+/// I6 and I3 on the disks: what is committed lies durable on a quorum, dead nodes' disks too, and
+/// stays there; two durable logs that share an entry share all before it; what a disk says of term
+/// and vote never goes back.
+///
+/// It follows each disk record by record, so each entry is looked at once: when it becomes durable,
+/// and when it is first known for committed.
 struct DurabilityOracle {
     /// One group as one durable disk has it.
     struct Replica {
-        var term: Term
-        var vote: NodeID
+        /// Which life of the node in the group.
+        var id = ReplicaID.initial
+        var hardState = HardState()
         /// By index - 1, from the first entry on.
-        var entries: [(term: Term, hash: UInt64)]
+        var entries: [Entry] = []
+    }
+
+    struct Entry: Hashable {
+        var term: Term
+        /// 0 on a witness, which doesn't get the bytes.
+        var hash: UInt64
+    }
+
+    private struct Track {
+        /// By node.
+        var replicas: [Replica?]
+        /// By index - 1: all entries that any disk ever held there.
+        var known: [[Known]] = []
+        /// Some node has given its log away: quorums of disks mean nothing any more.
+        var isRemoved = false
+    }
+
+    private struct Known {
+        var entry: Entry
+        var previous: Term
     }
 
     private let nodes: Int
-    /// By track, then by node: the last that was read.
-    private var seen: [[Replica?]] = []
+    private var tracks: [Track] = []
 
     init(nodes: Int) { self.nodes = nodes }
 
-    mutating func addTrack() { seen.append(Array(repeating: nil, count: nodes)) }
+    mutating func addTrack() {
+        tracks.append(Track(replicas: Array(repeating: nil, count: nodes)))
+    }
 
-    /// A disk was read.
-    mutating func see(_ track: Int, node: Int, _ replica: Replica) -> Finding? {
-        defer { seen[track][node] = replica }
-        guard let before = seen[track][node] else { return nil }
-        if replica.term < before.term {
+    mutating func remove(_ track: Int) { tracks[track].isRemoved = true }
+
+    // MARK: What becomes durable
+
+    mutating func create(_ track: Int, node: Int, _ id: ReplicaID = .initial) {
+        tracks[track].replicas[node] = Replica(id: id)
+    }
+
+    /// - `isFormerMember`: the group lives on without this node.
+    mutating func remove(_ track: Int, node: Int, isFormerMember: Bool) {
+        tracks[track].replicas[node] = nil
+        if !isFormerMember { tracks[track].isRemoved = true }
+    }
+
+    mutating func set(_ track: Int, node: Int, _ state: HardState) -> Finding? {
+        guard let before = tracks[track].replicas[node]?.hardState else { return nil }
+        tracks[track].replicas[node]?.hardState = state
+        return DurabilityOracle.compare(node, before, state)
+    }
+
+    private static func compare(
+        _ node: Int, _ before: HardState, _ now: HardState
+    ) -> Finding? {
+        if now.term < before.term {
             return (
                 .durability,
-                "disk of node \(node + 1): term \(before.term) went back to \(replica.term)"
+                "disk of node \(node + 1): term \(before.term) went back to \(now.term)"
             )
         }
-        if replica.term == before.term, !before.vote.isNone, replica.vote != before.vote {
+        if now.term == before.term, !before.vote.isNone, now.vote != before.vote {
             return (
                 .durability,
                 """
                 disk of node \(node + 1): vote of term \(before.term) changed \
-                from \(before.vote) to \(replica.vote)
+                from \(before.vote) to \(now.vote)
                 """
             )
         }
         return nil
     }
 
-    /// All disks have been read: are the votes that made this leader durable? A vote that a crash
-    /// can take back may be cast twice, and then two lead in one term.
-    func checkVotes(_ track: Int, leader: NodeID, term: Term) -> Finding? {
-        let votes = seen[track].count { replica in
-            guard let replica else { return false }
-            return replica.term > term || replica.term == term && replica.vote == leader
+    /// Entries of one term became durable; those behind `first - 1` are void from now.
+    ///
+    /// - `committed`: terms of the entries that somebody holds for committed. None while a disk is
+    ///   read again: then what is overwritten lies in the past.
+    mutating func append(
+        _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64],
+        committed: (LogIndex) -> Term?
+    ) -> Finding? {
+        guard var replica = tracks[track].replicas[node] else {
+            return (
+                .durability, "disk of node \(node + 1): entries of a group that it doesn't hold"
+            )
         }
-        guard votes < nodes / 2 + 1 else { return nil }
-        return (
-            .durability,
-            "node \(leader) leads in term \(term) by \(votes) durable votes of \(nodes) nodes"
-        )
+        tracks[track].replicas[node] = nil
+        defer { tracks[track].replicas[node] = replica }
+        // Whoever forgets a term in which it took entries may obey an older leader again.
+        guard term <= replica.hardState.term else {
+            return (
+                .durability,
+                """
+                disk of node \(node + 1): entries of term \(term), but its own is \
+                \(replica.hardState.term)
+                """
+            )
+        }
+        let start = Int(first.rawValue) - 1
+        guard start >= 0, start <= replica.entries.count else {
+            return (.durability, "disk of node \(node + 1): a gap before \(first)")
+        }
+        for place in start..<replica.entries.count {
+            let isKept = place - start < hashes.count && replica.entries[place].term == term
+            let index = LogIndex(UInt64(place + 1))
+            guard !isKept, committed(index) == replica.entries[place].term else { continue }
+            return (.durability, "disk of node \(node + 1) drops \(index), which is committed")
+        }
+        replica.entries.removeSubrange(start...)
+        for (offset, hash) in hashes.enumerated() {
+            let entry = Entry(term: term, hash: hash)
+            if let finding = match(track, node, start + offset, entry, replica.entries.last?.term) {
+                return finding
+            }
+            replica.entries.append(entry)
+        }
+        return nil
     }
 
-    /// All disks have been read: is every committed entry on a quorum of them?
-    func check(_ track: Int, commit: LogIndex, committedTerm: (LogIndex) -> Term) -> Finding? {
-        let quorum = nodes / 2 + 1
-        for raw in 1..<max(1, commit.rawValue + 1) {
-            let place = Int(raw) - 1
-            let term = committedTerm(LogIndex(raw))
-            var copies = 0
-            var hash: UInt64?
-            for case let replica? in seen[track] where place < replica.entries.count {
-                let entry = replica.entries[place]
-                guard entry.term == term else { continue }
-                copies += 1
-                if let hash, hash != entry.hash {
-                    return (.logMatching, "two disks hold different entries \(raw) of term \(term)")
-                }
-                hash = entry.hash
-            }
-            guard copies >= quorum else {
+    /// I3: whoever holds an entry of this index and term holds the same one, behind the same.
+    private mutating func match(
+        _ track: Int, _ node: Int, _ place: Int, _ entry: Entry, _ previous: Term?
+    ) -> Finding? {
+        let new = Known(entry: entry, previous: previous ?? .zero)
+        while tracks[track].known.count <= place { tracks[track].known.append([]) }
+        for (number, known) in tracks[track].known[place].enumerated()
+        where known.entry.term == entry.term {
+            if known.entry.hash == 0 { tracks[track].known[place][number].entry = entry }
+            guard known.entry.hash == entry.hash || known.entry.hash == 0 || entry.hash == 0 else {
                 return (
-                    .durability,
-                    "\(raw) of term \(term) is committed, but durable on \(copies) of \(nodes) nodes"
+                    .logMatching, "disks hold different entries \(place + 1) of term \(entry.term)"
                 )
+            }
+            guard known.previous == new.previous else {
+                return (
+                    .logMatching,
+                    """
+                    disk of node \(node + 1): \(place + 1) of term \(entry.term) stands behind an \
+                    entry of term \(new.previous), elsewhere behind one of \(known.previous)
+                    """
+                )
+            }
+            return nil
+        }
+        tracks[track].known[place].append(new)
+        return nil
+    }
+
+    // MARK: A disk that is read again
+
+    /// A crash may have changed what is durable: forgets what this disk held, and hands it out.
+    mutating func forget(node: Int) -> [Replica?] {
+        tracks.indices.map { track in
+            defer { tracks[track].replicas[node] = nil }
+            return tracks[track].replicas[node]
+        }
+    }
+
+    /// The disk was read again: nothing may be missing that it had promised.
+    func compare(
+        node: Int, before: [Replica?], committed: (Int, LogIndex) -> Term?
+    ) -> Finding? {
+        for (track, before) in before.enumerated() {
+            guard let before, let now = tracks[track].replicas[node], now.id == before.id else {
+                continue
+            }
+            if let finding = DurabilityOracle.compare(node, before.hardState, now.hardState) {
+                return finding
+            }
+            for (place, entry) in before.entries.enumerated() {
+                let index = LogIndex(UInt64(place + 1))
+                guard committed(track, index) == entry.term else { continue }
+                guard place < now.entries.count, now.entries[place] == entry else {
+                    return (
+                        .durability, "disk of node \(node + 1) lost \(index), which is committed"
+                    )
+                }
             }
         }
         return nil
     }
+
+    // MARK: Quorums
+
+    /// Are these entries, now known for committed, on a quorum of the disks? By one of the
+    /// configurations that held while they were committed: of a joint one, by both halves.
+    func checkCommit(
+        _ track: Int, _ indexes: ClosedRange<UInt64>, by memberships: [Membership],
+        term: (LogIndex) -> Term?
+    ) -> Finding? {
+        guard !tracks[track].isRemoved else { return nil }
+        for raw in indexes {
+            let term = term(LogIndex(raw))
+            let holds: (Replica) -> Bool = { replica in
+                raw <= UInt64(replica.entries.count)
+                    && replica.entries[Int(raw) - 1].term == term
+            }
+            guard !memberships.contains(where: { $0.isQuorum(set(track, of: $0, where: holds)) })
+            else { continue }
+            let copies = tracks[track].replicas.count { $0.map(holds) ?? false }
+            return (
+                .durability,
+                """
+                \(raw) of term \(term ?? .zero) is committed, but durable on \(copies) nodes, which \
+                aren't a quorum
+                """
+            )
+        }
+        return nil
+    }
+
+    /// Are the votes that made this leader durable? A vote that a crash can take back may be cast
+    /// twice, and then two lead in one term.
+    func checkVotes(
+        _ track: Int, leader: NodeID, term: Term, by memberships: [Membership]
+    ) -> Finding? {
+        guard !tracks[track].isRemoved else { return nil }
+        let votes: (Replica) -> Bool = { replica in
+            replica.hardState.term > term
+                || replica.hardState.term == term && replica.hardState.vote == leader
+        }
+        guard !memberships.contains(where: { $0.isQuorum(set(track, of: $0, where: votes)) })
+        else { return nil }
+        let count = tracks[track].replicas.count { $0.map(votes) ?? false }
+        return (
+            .durability,
+            "node \(leader) leads in term \(term) by \(count) durable votes, which aren't a quorum"
+        )
+    }
+
+    /// The members whose disks, in this very life of theirs, fulfil a condition.
+    private func set(
+        _ track: Int, of membership: Membership, where condition: (Replica) -> Bool
+    ) -> MemberSet {
+        var set = MemberSet()
+        for (position, member) in membership.members.enumerated() {
+            let place = Int(member.node.rawValue) - 1
+            guard tracks[track].replicas.indices.contains(place),
+                let replica = tracks[track].replicas[place], replica.id == member.id,
+                condition(replica)
+            else { continue }
+            set.insert(position)
+        }
+        return set
+    }
+
+    /// How many entries of a group are durable on a node.
+    func count(_ track: Int, node: Int) -> Int { tracks[track].replicas[node]?.entries.count ?? 0 }
 }

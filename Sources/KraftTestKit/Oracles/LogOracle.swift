@@ -19,8 +19,10 @@ struct LogOracle {
         LogIndex(UInt64(tracks[track].committed.count))
     }
 
-    func committedTerm(_ track: Int, _ index: LogIndex) -> Term {
-        tracks[track].committed[Int(index.rawValue) - 1].term
+    /// Nil for what nobody holds for committed.
+    func committedTerm(_ track: Int, _ index: LogIndex) -> Term? {
+        index > .zero && index.rawValue <= UInt64(tracks[track].committed.count)
+            ? tracks[track].committed[Int(index.rawValue) - 1].term : nil
     }
 
     /// A node's look at a group changed from `before` to `now`. Gives the number of entries that
@@ -40,8 +42,7 @@ struct LogOracle {
             }
             if raw > known.rawValue {
                 tracks[track].committed.append((term, now.term))
-            } else if committedTerm(track, LogIndex(raw)) != term {
-                let other = committedTerm(track, LogIndex(raw))
+            } else if let other = committedTerm(track, LogIndex(raw)), other != term {
                 let message = "node \(node) committed \(raw) of term \(term), others of \(other)"
                 return (0, (.stateMachineSafety, message))
             }
@@ -84,15 +85,26 @@ struct LogOracle {
     }
 
     /// I4: a new leader holds everything that was committed in earlier terms.
-    func checkCompleteness(_ track: Int, leader: NodeID, term: Term, terms: Terms) -> Finding? {
-        for (position, entry) in tracks[track].committed.enumerated() where entry.by < term {
+    ///
+    /// Looks at the last such entry: that its log holds the same ones before is log matching (I3),
+    /// which is checked for itself. `isThorough` looks at them all.
+    func checkCompleteness(
+        _ track: Int, leader: NodeID, term: Term, isThorough: Bool, terms: Terms
+    ) -> Finding? {
+        for (position, entry) in tracks[track].committed.enumerated().reversed()
+        where entry.by < term {
             let index = LogIndex(UInt64(position + 1))
-            guard terms(index) != entry.term else { continue }
-            let held = terms(index).map { "holds one of term \($0)" } ?? "holds none"
-            return (
-                .leaderCompleteness,
-                "\(index) of term \(entry.term) is committed; leader \(leader) of term \(term) \(held)"
-            )
+            guard terms(index) == entry.term else {
+                let held = terms(index).map { "holds one of term \($0)" } ?? "holds none"
+                return (
+                    .leaderCompleteness,
+                    """
+                    \(index) of term \(entry.term) is committed; leader \(leader) of term \(term) \
+                    \(held)
+                    """
+                )
+            }
+            guard isThorough else { return nil }
         }
         return nil
     }

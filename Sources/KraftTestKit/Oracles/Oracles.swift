@@ -6,7 +6,7 @@ import RaftCore
 typealias Finding = (invariant: Violation.Invariant, message: String)
 
 /// A group on one node, as the oracles look at it after each turn.
-struct GroupLook {
+struct GroupLook: Equatable {
     var id: GroupID
     var role: GroupStatus.Role
     var term: Term
@@ -16,6 +16,15 @@ struct GroupLook {
     /// Durable or not.
     var last: LogIndex
     var lastTerm: Term?
+    /// Those of the log from the last committed one on, ascending.
+    var configurations: [Raft.Configuration] = []
+
+    static func == (a: GroupLook, b: GroupLook) -> Bool {
+        a.commit == b.commit && a.applied == b.applied && a.last == b.last && a.term == b.term
+            && a.role == b.role && a.leader == b.leader && a.lastTerm == b.lastTerm && a.id == b.id
+            && a.configurations.count == b.configurations.count
+            && a.configurations.last?.index == b.configurations.last?.index
+    }
 }
 
 /// All oracles, and the numbering of groups that they share: one track per life of a group.
@@ -33,6 +42,7 @@ struct Oracles {
         durability = DurabilityOracle(nodes: nodes)
     }
 
+    /// The number of a group's life.
     mutating func track(of id: GroupID) -> Int {
         if let track = ids.firstIndex(of: id) { return track }
         ids.append(id)
@@ -42,6 +52,31 @@ struct Oracles {
         durability.addTrack()
         requests.addTrack()
         return ids.count - 1
+    }
+
+    // MARK: Disks
+
+    /// A record became durable on a node's disk.
+    ///
+    /// - `isAgain`: the disk is read once more, after a crash.
+    mutating func see(_ record: LogFollower.Record, node: Int, isAgain: Bool) -> Finding? {
+        switch record {
+        case .groupCreated(let id, let replica):
+            durability.create(track(of: id), node: node, replica)
+            return nil
+        case .groupRemoved(let id, let isFormerMember):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            durability.remove(track, node: node, isFormerMember: isFormerMember)
+            return nil
+        case .hardState(let id, let term, let vote):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            return durability.set(track, node: node, HardState(term: term, vote: vote))
+        case .entries(let id, let first, let term, let hashes):
+            guard let track = ids.firstIndex(of: id) else { return nil }
+            return durability.append(
+                track, node: node, first: first, term: term, hashes: hashes
+            ) { [logs] in isAgain ? nil : logs.committedTerm(track, $0) }
+        }
     }
 
     /// Some client was told that its write took effect.

@@ -10,6 +10,8 @@ struct RequestOracle {
         /// The highest index that anybody was told of by then.
         var floor = LogIndex.zero
         var isDone = false
+        /// It may be somewhat stale.
+        var isBounded = false
     }
 
     private struct Command {
@@ -20,10 +22,42 @@ struct RequestOracle {
 
     /// By track: the highest index that a client was told of by an answer.
     private var told: [LogIndex] = []
+    /// By track: since when which index was told; both ascend.
+    private var history: [[(time: UInt64, index: LogIndex)]] = []
     /// By hash. Only looked up, never walked through.
     private var commands: [UInt64: Command] = [:]
 
-    mutating func addTrack() { told.append(.zero) }
+    /// Simulated time, which the owner keeps up to date.
+    var now: UInt64 = 0
+
+    mutating func addTrack() {
+        told.append(.zero)
+        history.append([])
+    }
+
+    private mutating func tell(_ track: Int, _ index: LogIndex) {
+        guard index > told[track] else { return }
+        told[track] = index
+        history[track].append((now, index))
+    }
+
+    /// What a read that begins now must find, if it may be `staleness` old.
+    func begin(_ track: Int, staleness: UInt64) -> Ticket {
+        var ticket = Ticket(track: track)
+        guard now >= staleness else { return ticket }
+        var (low, high) = (0, history[track].count)
+        while low < high {
+            let middle = (low + high) / 2
+            if history[track][middle].time <= now - staleness {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        if low > 0 { ticket.floor = history[track][low - 1].index }
+        ticket.isBounded = true
+        return ticket
+    }
 
     func told(_ track: Int) -> LogIndex { told[track] }
 
@@ -49,11 +83,11 @@ struct RequestOracle {
         if commands[command]?.isRefused == true {
             return (.linearizability, "the command at \(index) was refused, then acknowledged")
         }
-        told[track] = max(told[track], index)
+        tell(track, index)
         return nil
     }
 
-    /// A linearizable read is answered by a node that has applied `applied`.
+    /// A read is answered by a node that has applied `applied`.
     mutating func read(_ ticket: Ticket, node: NodeID, applied: LogIndex) -> Finding? {
         guard let track = ticket.track else { return nil }
         guard applied >= ticket.floor else {
@@ -65,7 +99,8 @@ struct RequestOracle {
                 """
             )
         }
-        told[track] = max(told[track], applied)
+        // Who reads something old is told of nothing new; others might have been.
+        if !ticket.isBounded { tell(track, applied) }
         return nil
     }
 

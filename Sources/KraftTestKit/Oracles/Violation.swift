@@ -20,6 +20,12 @@ public struct Violation: Sendable, CustomStringConvertible {
     /// Simulated nanoseconds since the start.
     public var time: UInt64
 
+    public init(invariant: Invariant, message: String, time: UInt64) {
+        self.invariant = invariant
+        self.message = message
+        self.time = time
+    }
+
     public var description: String {
         "\(invariant.rawValue): \(message) (at \(time / 1_000) µs)"
     }

@@ -13,10 +13,14 @@ public final class SwarmRun {
         public var coverage: Coverage
         public var traceHash: UInt64
         public var simulated: Nanoseconds
+        /// By `Fault.rawValue`: how often it was done.
+        public var injected: [UInt64]
 
         public var isClean: Bool { violations.isEmpty }
         /// The one command that runs this again.
-        public var reproduction: String { "make sim SEED=\(plan.seed)" }
+        public var reproduction: String {
+            plan.cuts.isEmpty ? "make sim SEED=\(plan.seed)" : "make sim SEED=\"\(plan.text)\""
+        }
     }
 
     private let plan: Plan
@@ -25,15 +29,22 @@ public final class SwarmRun {
     private let injector: FaultInjector<AuditLog>
 
     /// - `log`: is given a line for everything worth one.
-    public init(_ plan: Plan, log: ((String) -> Void)? = nil) {
+    /// - `isVerbose`: each request and message is.
+    public init(_ plan: Plan, isVerbose: Bool = false, log: ((String) -> Void)? = nil) {
         self.plan = plan
+        let names = plan.groupNames
         simulation = Simulation(
-            seed: plan.seed, nodes: plan.nodes, groups: plan.groups, options: plan.options
+            seed: plan.seed, nodes: plan.nodes, groups: names, options: plan.options,
+            voters: { name in
+                plan.voters(of: names.firstIndex(of: name.string) ?? 0)
+            }
         ) { _ in AuditLog() }
         simulation.log = log
+        simulation.isLogVerbose = isVerbose && log != nil
         simulation.bootCrashPermille = plan.bootCrashPermille
         workload = Workload(simulation, plan)
         injector = FaultInjector(simulation, plan)
+        injector.crowd = { [workload] in workload.crowd($0, $1, writes: $2, reads: $3) }
     }
 
     /// Runs the plan that a seed stands for.
@@ -49,14 +60,15 @@ public final class SwarmRun {
         calmDown()
         let report = Report(
             plan: plan, violations: simulation.violations, coverage: simulation.coverage,
-            traceHash: simulation.traceHash, simulated: simulation.now)
+            traceHash: simulation.traceHash, simulated: simulation.now,
+            injected: injector.injected)
         simulation.close()
         return report
     }
 
     /// A node that fenced itself because its disk failed is started again by somebody.
     private func keepAlive() {
-        simulation.after(.milliseconds(5_000)) { [self] in
+        simulation.after(.milliseconds(2_000)) { [self] in
             for node in simulation.nodeIDs { simulation.restart(node) }
             keepAlive()
         }
@@ -67,27 +79,49 @@ public final class SwarmRun {
     private var electionTimeout: UInt64 {
         let timing = plan.options.timing
         return timing.electionTimeout.rawValue + timing.electionSpread.rawValue
+            + timing.leaseDuration.rawValue
     }
 
     private func calmDown() {
         guard simulation.violations.isEmpty else { return }
         endFaults()
         simulation.pastCoverage.count(.calmPhases)
-        let leaders = simulation.run(atMost: Nanoseconds(10 * electionTimeout)) {
-            simulation.isOpen && plan.groups.allSatisfy { simulation.leader(of: $0) != nil }
+        let names = plan.groupNames
+        let leaders = simulation.run(
+            atMost: Nanoseconds(10 * electionTimeout), lookingEvery: .milliseconds(5)
+        ) {
+            simulation.isOpen && names.allSatisfy { simulation.leader(of: $0) != nil }
         }
         require(leaders, "no leader within ten election timeouts")
-        insist { workload.write($0, on: $1, timeout: $2, then: $3) }
-        let inStep = simulation.run(atMost: .seconds(120)) {
-            plan.groups.allSatisfy { simulation.isInStep($0) }
+        // The longest deadline of a request that was made in the other phase: a change of members may
+        // still begin.
+        let ended = simulation.run(
+            atMost: Nanoseconds(max(plan.load.timeout.upperBound, 5_000_000_000) + 6_000_000_000)
+        ) { simulation.pendingRequests == 0 }
+        require(ended, "a request has not ended by its deadline")
+        let changed = simulation.run(
+            atMost: Nanoseconds(
+                20 * electionTimeout + 2 * plan.options.timing.catchUpTimeout.rawValue),
+            lookingEvery: .milliseconds(5)
+        ) {
+            simulation.isOpen
+                && names.allSatisfy {
+                    !simulation.isChanging($0) && simulation.strays(of: $0).isEmpty
+                }
+        }
+        require(changed, "a change of members doesn't end, or a removed replica doesn't go")
+        insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
+        let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {
+            names.allSatisfy { simulation.isInStep($0) }
         }
         require(inStep, "the replicas don't come to the same state")
-        insist { workload.read($0, on: $1, timeout: $2, then: $3) }
-        // The longest deadline of a request that was made in the other phase.
-        simulation.run(for: Nanoseconds(plan.load.timeout.upperBound + 6_000_000_000))
-        require(simulation.pendingRequests == 0, "a request has not ended by its deadline")
+        insist { [simulation, workload] group, node, timeout, then in
+            let track = simulation.track(of: group, on: node)
+            workload.read(group, on: node, track: track, id: nil, timeout: timeout, then: then)
+        }
         guard simulation.violations.isEmpty else { return }
-        checkContents()
+        workload.checkContents()
+        simulation.checkBadFrames()
         simulation.matchLogs(depth: .max)
         simulation.inspectDisks()
     }
@@ -102,59 +136,60 @@ public final class SwarmRun {
         simulation.options.disk.stallPermille = 0
         simulation.options.disk.failurePerMillion = 0
         simulation.heal()
-        simulation.resumeAll()
         simulation.calmDisks()
+        simulation.resumeAll()
         for node in simulation.nodeIDs {
             // Who has handed its groups over leads none until it starts again.
             if simulation.isHandingOver(node) { simulation.kill(node) }
             simulation.restart(node)
         }
+        for group in plan.groupNames { simulation.createGroup(group) }
         // A group that waits to be opened can't be started before.
-        _ = simulation.run(atMost: Nanoseconds(electionTimeout)) { simulation.isOpen }
+        _ = simulation.run(
+            atMost: Nanoseconds(electionTimeout), lookingEvery: .milliseconds(5)
+        ) { simulation.isOpen }
         for node in simulation.nodeIDs {
-            for group in plan.groups { simulation.startGroup(group, on: node) }
+            for group in plan.groupNames {
+                simulation.startGroup(group, on: node)
+                simulation.setPriority(10, of: group, on: node)
+            }
         }
     }
 
-    /// A fresh request to each group through each node; a leader that changes may cost a few tries.
+    /// A fresh request to each group through each of its nodes, all at once; a leader that changes
+    /// may cost a few tries.
     private func insist(
-        _ request: (Int, NodeID, Nanoseconds, @escaping (Bool) -> Void) -> Void
+        _ request: @escaping (Int, NodeID, Nanoseconds, @escaping (Bool) -> Void) -> Void
     ) {
         let timeout = Nanoseconds(4 * electionTimeout)
-        for group in plan.groups.indices {
-            for node in simulation.nodeIDs {
-                var isDone = false
-                for _ in 0..<20 where !isDone && simulation.violations.isEmpty {
-                    var hasEnded = false
-                    request(group, node, timeout) {
-                        isDone = $0
-                        hasEnded = true
-                    }
-                    _ = simulation.run(atMost: .seconds(30)) { hasEnded }
-                    if !isDone { simulation.run(for: .milliseconds(1_000)) }
+        var waiting: [(group: String, node: NodeID)] = []
+        for (group, name) in plan.groupNames.enumerated() {
+            for node in simulation.holders(of: name) {
+                waiting.append((name, node))
+                tryRequest(request, group, node, timeout, left: 20) {
+                    waiting.removeAll { $0 == (name, node) }
                 }
-                require(isDone, "no answer from \(plan.groups[group]) through node \(node)")
             }
         }
+        let isDone = simulation.run(atMost: .seconds(300)) { waiting.isEmpty }
+        guard let (group, node) = waiting.first, !isDone else { return }
+        require(false, "no answer from \(group) through node \(node)")
     }
 
-    private func checkContents() {
-        for (group, ids) in workload.acknowledged.enumerated() {
-            for node in simulation.nodeIDs {
-                guard let machine = simulation.machine(of: plan.groups[group], on: node) else {
-                    continue
+    private func tryRequest(
+        _ request: @escaping (Int, NodeID, Nanoseconds, @escaping (Bool) -> Void) -> Void,
+        _ group: Int, _ node: NodeID, _ timeout: Nanoseconds, left: Int,
+        done: @escaping () -> Void
+    ) {
+        request(group, node, timeout) { [self] isDone in
+            if isDone {
+                done()
+            } else if left > 1 {
+                simulation.after(.milliseconds(500)) { [self] in
+                    tryRequest(request, group, node, timeout, left: left - 1, done: done)
                 }
-                for id in ids where machine.answer(.contains(id)) == .contains(false) {
-                    simulation.report(
-                        (.acknowledgement, "node \(node) lost the acknowledged command \(id)"))
-                    return
-                }
-            }
-        }
-        for node in simulation.nodeIDs {
-            let bad = simulation.metrics(on: node)?.badFrames ?? 0
-            if bad > 0 {
-                simulation.report((.interface, "node \(node) found \(bad) bad frames"))
+            } else {
+                require(false, "no answer from \(plan.groupNames[group]) through node \(node)")
             }
         }
     }

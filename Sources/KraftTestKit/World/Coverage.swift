@@ -5,22 +5,34 @@ import KraftEngine
 public struct Coverage: Sendable {
     public enum Counter: Int, CaseIterable, Sendable {
         // Faults.
-        case powerCuts, kills, restarts, bootCrashes, pauses, partitions, oneWayCuts, heals
-        case connectionResets, connectionsRefused, bytesLostInFlight, latencySpikes
-        case diskStalls, logWriteFailures, writesLostAtPowerCut, writesTornAtPowerCut
+        case powerCuts, kills, endsInWrite, crashesBetweenDiskSteps, restarts, bootCrashes
+        case pauses, resumes, partitions, oneWayCuts, heals
+        case connectionResets, halfOpenConnections, resetsAtSomeByte, connectionsRefused
+        case bytesLostInFlight, latencySpikes, slowLinks, growingDelays, slowReaders
+        case bytesVeryLate, bytesForNobody, redialsOverOldBytes, bitsFlippedInFlight
+        case strangers, strangersAnswered, strangersClosed, badFramesFound
+        case leadersDeposedWhileAnswersAreUnderWay
+        case slowDisks, diskStalls, diskHangs, logWriteFailures, syncFailures
+        case failedSyncsKeptReadable, staleCachesLost, preparationFailures, logReadFailures
+        case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
-        case skewedClocks, groupStops, groupStarts, transfersAsked
+        case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
+        case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
+        case changesAsked, crashesInChange
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
-        case connectionsReplaced, connectionsRefusedByNode, readBacks
+        case connectionsReplaced, connectionsRefusedByNode, readBacks, contradictions
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
+        case replicasInvited, replicasRemoved, configurationsCommitted
+        case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
+        case identitiesRefused, diskStallsNoticed
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
-        case reads, readsAnswered, readsRefused, transfersDone
+        case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
         // What was checked.
-        case digestsCompared, logsMatched, disksInspected, calmPhases
+        case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
     private var counts = [UInt64](repeating: 0, count: Counter.allCases.count)
@@ -46,6 +58,11 @@ public struct Coverage: Sendable {
         self[.readBacks] += rare.readBacks
         self[.leadersResigned] += rare.leadersResigned
         self[.connectionsReplaced] += rare.connectionsReplaced
+        self[.changesForwarded] += rare.changesForwarded
+        self[.leaseReads] += rare.leaseReads
+        self[.boundedReads] += rare.boundedReads
+        self[.identitiesRefused] += rare.identitiesRefused
+        self[.diskStallsNoticed] += rare.diskStalls
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

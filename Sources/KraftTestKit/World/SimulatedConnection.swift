@@ -12,6 +12,8 @@ struct SimulatedConnection {
 
     enum State {
         case dialling, open
+        /// Reset in the middle of what was under way: that arrives, then nothing more.
+        case dying
         /// Reset: no byte moves any more, though an end may not know yet.
         case dead
     }
@@ -57,11 +59,44 @@ struct SimulatedConnection {
             bytesInFlight -= lost
             return lost
         }
+
+        /// Loses what is under way behind the next `keep` bytes; says how many bytes.
+        mutating func truncate(keepBytes keep: Int) -> Int {
+            var left = keep
+            for place in head..<portions.count {
+                let count = portions[place].bytes.count
+                if count <= left {
+                    left -= count
+                    continue
+                }
+                portions[place].bytes.removeSubrange(left...)
+                portions[place].isEnd = false
+                bytesInFlight -= count - left
+                return count - left + truncate(keep: place - head + 1)
+            }
+            return 0
+        }
+
+        /// Changes one bit of what is under way. False when nothing is.
+        mutating func flip(bit: Int) -> Bool {
+            guard bytesInFlight > 0 else { return false }
+            var left = bit / 8 % bytesInFlight
+            for place in head..<portions.count {
+                let count = portions[place].bytes.count
+                if left < count {
+                    portions[place].bytes[left] ^= 1 << UInt8(bit % 8)
+                    return true
+                }
+                left -= count
+            }
+            return false
+        }
     }
 
     struct Portion {
         var bytes: [UInt8]
         var arrival: UInt64
+        var sent: UInt64 = 0
         /// The sender closed: nothing comes behind this one.
         var isEnd = false
     }
@@ -72,4 +107,8 @@ struct SimulatedLink {
     var isCut = false
     /// Added to each delay.
     var extraDelay: UInt64 = 0
+    /// The receiver takes so many bytes at once and then looks elsewhere; `.max` for all there are.
+    var readLimitBytes = Int.max
+
+    var isFaulty: Bool { isCut || extraDelay > 0 || readLimitBytes < .max }
 }

@@ -4,7 +4,8 @@ import KraftEngine
 ///
 /// A write is in the cache when the operating system has taken it, and durable when its sync has
 /// ended. A killed process loses nothing of the cache; a power cut may lose any part of what was
-/// not synced, sector by sector.
+/// not synced, sector by sector. A sync that fails may leave its bytes in the cache for everybody to
+/// read, and yet no later sync writes them: the kernel takes them for clean.
 final class SimulatedDisk: LogDirectory {
     static let sectorSize = 512
 
@@ -22,6 +23,8 @@ final class SimulatedDisk: LogDirectory {
         var durable: [UInt8]
         /// In the cache, in order, not yet durable.
         var unsynced: [Write] = []
+        /// The cache holds bytes that no sync will ever make durable.
+        var isStale = false
         /// Whether its directory entry survives a power cut.
         var isEntryDurable = true
     }
@@ -29,44 +32,65 @@ final class SimulatedDisk: LogDirectory {
     /// Ascending by number.
     private(set) var segments: [Segment] = []
     /// Operations of a starting node after which the power fails.
-    var operationsUntilCrash: Int?
+    private var operationsUntilCrash: Int?
     private(set) var didCrash = false
     var coverage = Coverage()
     private var random: SeededRandom
+    private var follower = LogFollower()
 
     init(random: SeededRandom) { self.random = random }
 
     private func position(of number: UInt64) -> Int? {
-        segments.firstIndex { $0.number == number }
+        guard let last = segments.last, number <= last.number else { return nil }
+        // Numbers are dense but for what a crash has taken.
+        let guess = segments.count - 1 - Int(last.number - number)
+        if segments.indices.contains(guess), segments[guess].number == number { return guess }
+        return segments.firstIndex { $0.number == number }
     }
 
     func size(of number: UInt64) -> Int? { position(of: number).map { segments[$0].cached.count } }
 
     // MARK: While the node runs
 
-    /// The operating system has taken a write. Nil when it doesn't fit the segment.
+    /// The operating system has taken a write. False when it doesn't fit the segment.
     func cache(_ write: Write, segment number: UInt64) -> Bool {
         guard let position = position(of: number), write.offset >= 0,
             write.range.upperBound <= segments[position].cached.count
         else { return false }
-        segments[position].cached.replaceSubrange(write.range, with: write.bytes)
+        SimulatedDisk.copy(write.bytes[...], to: &segments[position].cached, at: write.offset)
         segments[position].unsynced.append(write)
         return true
+    }
+
+    private static func copy(_ bytes: ArraySlice<UInt8>, to target: inout [UInt8], at offset: Int) {
+        target.withUnsafeMutableBytes { target in
+            bytes.withUnsafeBytes { bytes in
+                guard let source = bytes.baseAddress else { return }
+                (target.baseAddress! + offset).copyMemory(from: source, byteCount: bytes.count)
+            }
+        }
     }
 
     /// A data sync of the segment has ended well.
     func sync(segment number: UInt64) {
         guard let position = position(of: number) else { return }
         for write in segments[position].unsynced {
-            segments[position].durable.replaceSubrange(write.range, with: write.bytes)
+            SimulatedDisk.copy(write.bytes[...], to: &segments[position].durable, at: write.offset)
         }
         segments[position].unsynced.removeAll()
     }
 
     /// A sync has failed: what it was to make durable is there in part, and nobody knows which.
-    func failSync(segment number: UInt64) {
+    ///
+    /// - `bytesStay`: the cache goes on to show the bytes as if they had been written.
+    func failSync(segment number: UInt64, bytesStay: Bool) {
         guard let position = position(of: number) else { return }
+        let cached = segments[position].cached
         losePower(segment: position)
+        guard bytesStay else { return }
+        coverage.count(.failedSyncsKeptReadable)
+        segments[position].cached = cached
+        segments[position].isStale = true
     }
 
     func read(segment number: UInt64, offset: Int, count: Int) -> [UInt8]? {
@@ -79,9 +103,8 @@ final class SimulatedDisk: LogDirectory {
     /// A segment file appears, whole. False when there is one of this number.
     func add(_ segment: SegmentPreparation, isEntryDurable: Bool) -> Bool {
         guard position(of: segment.number) == nil else { return false }
-        var bytes = segment.header
-        bytes.append(
-            contentsOf: repeatElement(0, count: max(0, segment.sizeBytes - bytes.count)))
+        var bytes = [UInt8](repeating: 0, count: max(segment.sizeBytes, segment.header.count))
+        SimulatedDisk.copy(segment.header[...], to: &bytes, at: 0)
         let place = segments.firstIndex { $0.number > segment.number } ?? segments.count
         segments.insert(
             Segment(
@@ -90,6 +113,32 @@ final class SimulatedDisk: LogDirectory {
             at: place)
         return true
     }
+
+    /// The folder was synced, so the segment's name survives a power cut.
+    func syncEntry(segment number: UInt64) {
+        guard let position = position(of: number) else { return }
+        segments[position].isEntryDurable = true
+    }
+
+    // MARK: Looking
+
+    /// Hands out the records that have become durable since the last call.
+    func follow(_ onRecord: (LogFollower.Record) -> Void) throws(KraftError) {
+        for segment in segments where segment.number >= follower.segment && segment.isEntryDurable {
+            var failure: KraftError?
+            segment.durable.withUnsafeBytes { bytes in
+                do throws(KraftError) {
+                    _ = try follower.read(segment.number, bytes, onRecord: onRecord)
+                } catch {
+                    failure = error
+                }
+            }
+            if let failure { throw failure }
+        }
+    }
+
+    /// The next `follow` begins at the first record.
+    func followAgain() { follower = LogFollower(firstSegment: segments.first?.number ?? 1) }
 
     // MARK: Crashes
 
@@ -107,22 +156,32 @@ final class SimulatedDisk: LogDirectory {
     }
 
     private func losePower(segment position: Int) {
+        if segments[position].isStale {
+            segments[position].isStale = false
+            coverage.count(.staleCachesLost)
+            segments[position].cached = segments[position].durable
+        }
         let writes = segments[position].unsynced
         segments[position].unsynced.removeAll()
         guard !writes.isEmpty else { return }
         let sectors = SimulatedDisk.sectors(of: writes)
-        switch random.below(4) {
+        switch random.below(5) {
         case 0:
             coverage.count(.writesLostAtPowerCut)
         case 1:
             coverage.count(.writesKeptAtPowerCut)
-            for write in writes {
-                segments[position].durable.replaceSubrange(write.range, with: write.bytes)
-            }
+            keep(sectors, of: writes, segment: position) { $0 }
         case 2:
             coverage.count(.writesTornAtPowerCut)
             let end = sectors.lowerBound + random.below(sectors.count + 1)
             keep(sectors.lowerBound..<end, of: writes, segment: position) { $0 }
+        case 3:
+            // A hole: sectors go to the disk in any order, so later ones may be there alone.
+            coverage.count(.holesAtPowerCut)
+            let start = sectors.lowerBound + random.below(min(sectors.count, 9))
+            let end = min(sectors.upperBound, start + 1 + random.below(9))
+            keep(sectors.lowerBound..<start, of: writes, segment: position) { $0 }
+            keep(end..<sectors.upperBound, of: writes, segment: position) { $0 }
         default:
             coverage.count(.writesTornAtPowerCut)
             keep(sectors, of: writes, segment: position) { [self] in random.below($0 + 1) }
@@ -143,7 +202,8 @@ final class SimulatedDisk: LogDirectory {
                 let part = write.range.clamped(to: bounds)
                 let bytes = write.bytes[
                     part.lowerBound - write.offset..<part.upperBound - write.offset]
-                segments[position].durable.replaceSubrange(part, with: bytes)
+                SimulatedDisk.copy(
+                    bytes, to: &segments[position].durable, at: part.lowerBound)
             }
         }
     }
@@ -198,6 +258,15 @@ final class SimulatedDisk: LogDirectory {
         }
         guard add(segment, isEntryDurable: true) else {
             throw KraftError(.storage, "segment \(segment.number) exists")
+        }
+    }
+
+    func rewrite(
+        segment number: UInt64, offset: Int, _ bytes: UnsafeRawBufferPointer
+    ) throws(KraftError) {
+        try operate()
+        guard cache(Write(offset: offset, bytes: Array(bytes)), segment: number) else {
+            throw KraftError(.storage, "no room in segment \(number)")
         }
     }
 

@@ -2,14 +2,9 @@ import KraftEngine
 import KraftRouting
 import RaftCore
 
-/// Feeds the oracles: after each turn with what the engine says of itself, now and then with what
-/// is on the disks.
+/// Feeds the oracles: after each turn with what the engine says of itself, after each sync with
+/// what has become durable.
 extension Simulation {
-    func track(_ box: EngineBox, _ replica: Replica<Machine>) -> Int {
-        let id = replica.lastLook?.id ?? EngineView.look(box.engine, replica.slot).id
-        return oracles.track(of: id)
-    }
-
     /// Applies committed commands, as the driver does, and watches.
     func apply(_ work: ApplyWork, on node: SimulatedNode<Machine>) {
         guard let box = node.box else { return }
@@ -20,28 +15,28 @@ extension Simulation {
         if replica.isStopped || replica.isRemoved {
             report((.interface, "node \(node.id) applies to a group that is stopped"))
         }
-        let track = track(box, replica)
         for (index, command) in work.batch {
-            watch(index, TraceHash.of(command), track, replica, node)
+            watch(index, TraceHash.of(command), replica, node)
         }
         var replies = ReplyBuffer()
         replica.machine.apply(work.batch, replies: &replies)
         trace(node, 60, work.lastIndex.rawValue)
         let (wasCompared, finding) = oracles.applies.digest(
-            track, node: node.id, index: replica.appliedIndex, digest: replica.machine.digest())
+            replica.track, node: node.id, index: replica.appliedIndex,
+            digest: replica.machine.digest())
         if wasCompared { pastCoverage.count(.digestsCompared) }
         report(finding)
         box.engine.applied(work, replies: replies, now: instant(node))
     }
 
     private func watch(
-        _ index: LogIndex, _ command: UInt64, _ track: Int, _ replica: Replica<Machine>,
+        _ index: LogIndex, _ command: UInt64, _ replica: Replica<Machine>,
         _ node: SimulatedNode<Machine>
     ) {
         pastCoverage.count(.commandsApplied)
-        note("node \(node.id) applies \(index) of track \(track): \(command)")
         let (isNew, finding) = oracles.applies.apply(
-            track, node: node.id, previous: replica.appliedIndex, index: index, command: command)
+            replica.track, node: node.id, previous: replica.appliedIndex, index: index,
+            command: command)
         report(finding)
         replica.appliedIndex = index
         if isNew {
@@ -55,18 +50,13 @@ extension Simulation {
     func observe(_ node: SimulatedNode<Machine>) {
         guard let box = node.box else { return }
         for replica in node.replicas where replica.isOpen && !replica.isRemoved {
-            let look = EngineView.look(box.engine, replica.slot)
-            observe(look, replica, node, box)
-            replica.lastLook = look
+            observe(EngineView.look(box.engine, replica.slot), replica, node, box)
             guard violations.isEmpty else { return }
         }
-        let turns = Int(pastCoverage[.turns])
-        if turns % options.checks.turnsPerLogMatch == 0 { matchLogs(depth: 64) }
-        if turns >= nextInspection {
-            // A long log takes longer to read, so it is read less often.
-            let committed = Int(pastCoverage[.entriesCommitted])
-            nextInspection = turns + options.checks.turnsPerInspection + committed / 4
-            inspectDisks()
+        turnsUntilLogMatch -= 1
+        if turnsUntilLogMatch <= 0 {
+            turnsUntilLogMatch = options.checks.turnsPerLogMatch
+            matchLogs(depth: 64)
         }
     }
 
@@ -74,15 +64,32 @@ extension Simulation {
         _ look: GroupLook, _ replica: Replica<Machine>, _ node: SimulatedNode<Machine>,
         _ box: EngineBox
     ) {
-        let track = oracles.track(of: look.id)
-        let before = replica.lastLook
-        let slot = replica.slot
+        if replica.lastLook == look { return }
+        let (track, before, slot) = (replica.track, replica.lastLook, replica.slot)
+        replica.lastLook = look
         let terms: LogOracle.Terms = { EngineView.term(box.engine, $0, slot) }
         let (committed, finding) = oracles.logs.look(
             track, node: node.id, before: before, now: look, terms: terms)
         report(finding)
-        pastCoverage.count(.entriesCommitted, committed)
-        if before?.role == .leader, look.role != .leader { pastCoverage.count(.leadersDeposed) }
+        // By what held before the turn, or by what came to hold in it.
+        var memberships: [Membership] = []
+        if committed > 0 || look.role == .leader {
+            memberships = look.configurations.map(\.membership)
+            if let held = before?.configurations.last?.membership { memberships.append(held) }
+        }
+        if committed > 0 {
+            pastCoverage.count(.entriesCommitted, committed)
+            let last = look.commit.rawValue
+            report(
+                oracles.durability.checkCommit(
+                    track, last - UInt64(committed) + 1...last, by: memberships
+                ) { oracles.logs.committedTerm(track, $0) })
+            noteMembership(of: replica, look)
+        }
+        if before?.role == .leader, look.role != .leader {
+            pastCoverage.count(.leadersDeposed)
+            note("node \(node.id) leads \(groupNames[replica.group]) no more")
+        }
         guard look.role == .leader else { return }
         let (isNew, breach) = oracles.leaders.see(track, node: node.id, term: look.term)
         report(breach)
@@ -91,28 +98,69 @@ extension Simulation {
         note("node \(node.id) leads \(groupNames[replica.group]) in term \(look.term)")
         report(
             oracles.logs.checkCompleteness(
-                track, leader: node.id, term: look.term, terms: terms))
-        guard options.firstVoters == nil else { return }
-        readDisks()
-        guard !isRemovedSomewhere(look.id) else { return }
-        report(oracles.durability.checkVotes(track, leader: node.id, term: look.term))
+                track, leader: node.id, term: look.term,
+                isThorough: pastCoverage[.leadersElected] % 16 == 0, terms: terms))
+        report(
+            oracles.durability.checkVotes(
+                track, leader: node.id, term: look.term, by: memberships))
+        checkLeases(against: node, replica, look)
+    }
+
+    /// The newest configuration that is known for committed, by anybody.
+    private func noteMembership(of replica: Replica<Machine>, _ look: GroupLook) {
+        guard let newest = look.configurations.last(where: { $0.index <= look.commit }) else {
+            return
+        }
+        while memberships.count <= replica.track { memberships.append(nil) }
+        if let known = memberships[replica.track], known.index >= newest.index { return }
+        memberships[replica.track] = newest
+        pastCoverage.count(.configurationsCommitted)
+        if newest.membership.isJoint { pastCoverage.count(.jointConfigurationsCommitted) }
+        note("\(groupNames[replica.group]) has the members \(newest.membership.summary)")
+    }
+
+    /// Somebody was elected: nobody else may hold a lease on the group now.
+    private func checkLeases(
+        against leader: SimulatedNode<Machine>, _ replica: Replica<Machine>, _ look: GroupLook
+    ) {
+        guard options.timing.leaseDuration > .zero else { return }
+        for node in nodes where node !== leader {
+            guard let box = node.box, let other = node.replica(of: replica.group),
+                other.track == replica.track, other.isOpen
+            else { continue }
+            let glance = box.engine.glance(at: other.slot, now: instant(node))
+            pastCoverage.count(.leasesChecked)
+            guard glance.holdsLease, glance.term < look.term else { continue }
+            report(
+                (
+                    .linearizability,
+                    """
+                    node \(leader.id) leads \(groupNames[replica.group]) in term \(look.term), \
+                    while node \(node.id) holds the lease of term \(glance.term)
+                    """
+                ))
+        }
     }
 
     /// Takes over what an engine counted itself, before it goes.
     func collectCounters(of node: SimulatedNode<Machine>) {
-        if let rare = node.box?.engine.rareBranches { pastCoverage.count(rare) }
+        guard let box = node.box else { return }
+        pastCoverage.count(box.engine.rareBranches)
+        badFramesFound += box.engine.nodeMetrics.badFrames
     }
 
-    /// I3 over each pair of nodes that run.
+    /// I3 over the memory of each pair of nodes that run.
     func matchLogs(depth: Int) {
         pastCoverage.count(.logsMatched)
         for group in groupNames.indices {
-            let sides = nodes.compactMap { node -> (NodeID, GroupID, LogIndex, LogOracle.Terms)? in
+            let sides = nodes.compactMap { node -> (NodeID, Int, LogIndex, LogOracle.Terms)? in
                 guard let box = node.box, let replica = node.replica(of: group),
                     let look = replica.lastLook
                 else { return nil }
                 let slot = replica.slot
-                return (node.id, look.id, look.last, { EngineView.term(box.engine, $0, slot) })
+                return (
+                    node.id, replica.track, look.last, { EngineView.term(box.engine, $0, slot) }
+                )
             }
             for (place, a) in sides.enumerated() {
                 for b in sides[(place + 1)...] where a.1 == b.1 {
@@ -122,35 +170,47 @@ extension Simulation {
         }
     }
 
-    /// I6: reads what all disks would show after a power cut, the dead ones' too.
-    func inspectDisks() {
-        // Quorums of all nodes are what these checks know.
-        guard violations.isEmpty, options.firstVoters == nil else { return }
+    /// I15: no node may have found a bad frame that nobody sent.
+    func checkBadFrames() {
+        let running = nodes.reduce(0) { $0 + ($1.box?.engine.nodeMetrics.badFrames ?? 0) }
+        let found = badFramesFound + running
+        pastCoverage.count(.badFramesFound, Int(found))
+        guard found > badStreams else { return }
+        report((.interface, "\(found) bad frames were found, \(badStreams) at most were sent"))
+    }
+
+    // MARK: Disks
+
+    /// Something may have become durable on a node.
+    func followDisk(of node: SimulatedNode<Machine>, isAgain: Bool = false) {
         pastCoverage.count(.disksInspected)
-        readDisks()
-        for (track, id) in oracles.ids.enumerated() where !isRemovedSomewhere(id) {
-            report(
-                oracles.durability.check(track, commit: oracles.logs.commitIndex(track)) {
-                    oracles.logs.committedTerm(track, $0)
-                })
+        var finding: Finding?
+        do throws(KraftError) {
+            try node.disk.follow { record in
+                guard finding == nil else { return }
+                finding = oracles.see(record, node: node.position, isAgain: isAgain)
+            }
+        } catch {
+            finding = (.durability, "a durable log can't be read: \(error)")
         }
+        report(finding)
     }
 
-    private func readDisks() {
-        for node in nodes {
-            for (id, replica) in DiskView.groups(on: node.disk, report) {
-                report(oracles.durability.see(oracles.track(of: id), node: node.position, replica))
-            }
-        }
+    /// A crash may have changed what is durable: the disk is read anew, and nothing may be missing.
+    func inspectDisk(of node: SimulatedNode<Machine>) {
+        guard violations.isEmpty else { return }
+        let before = oracles.durability.forget(node: node.position)
+        node.disk.followAgain()
+        followDisk(of: node, isAgain: true)
+        report(
+            oracles.durability.compare(node: node.position, before: before) {
+                oracles.logs.committedTerm($0, $1)
+            })
     }
 
-    /// A node that removed a group has given its log away; it no longer counts.
-    private func isRemovedSomewhere(_ id: GroupID) -> Bool {
-        nodes.contains { node in
-            node.removedGroups.contains { group in
-                removedIDs.contains { $0.group == group && $0.id == id }
-            }
-        }
+    /// Reads what all disks would show after a power cut, the dead ones' too.
+    public func inspectDisks() {
+        for node in nodes { inspectDisk(of: node) }
     }
 }
 
@@ -161,7 +221,9 @@ enum EngineView {
         return GroupLook(
             id: glance.id, role: glance.role, term: glance.term, leader: glance.leader,
             commit: glance.commitIndex, applied: glance.appliedIndex, last: glance.lastIndex,
-            lastTerm: engine.termOfEntry(at: glance.lastIndex, in: slot))
+            lastTerm: glance.role == .leader
+                ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
+            configurations: glance.configurations)
     }
 
     static func term(
@@ -171,39 +233,17 @@ enum EngineView {
     }
 }
 
-/// What is on a disk, read by the engine's own recovery.
-enum DiskView {
-    static func groups(
-        on disk: SimulatedDisk, _ report: (Finding?) -> Void
-    ) -> [(GroupID, DurabilityOracle.Replica)] {
-        var groups: [LogInspection.Group] = []
-        with(disk.segments.filter(\.isEntryDurable)[...], []) { segments in
-            do throws(KraftError) {
-                groups = try LogInspection.inspect(segments)
-            } catch {
-                report((.durability, "a durable log can't be read: \(error)"))
+extension Membership {
+    /// For a log: who votes, who learns, and what is under way.
+    var summary: String {
+        let kinds = members.indices.map { position in
+            switch kind(of: position) {
+            case .voter: "\(members[position].node)"
+            case .learner: "learner \(members[position].node)"
+            case .witness: "witness \(members[position].node)"
             }
         }
-        return groups.map { group in
-            (
-                group.id,
-                DurabilityOracle.Replica(
-                    term: group.term, vote: group.vote,
-                    entries: group.entries.map { ($0.term, $0.hash) })
-            )
-        }
-    }
-
-    /// Opens one segment's memory after the other: a copy of them all would cost more than the
-    /// whole inspection.
-    private static func with(
-        _ segments: ArraySlice<SimulatedDisk.Segment>,
-        _ opened: [(number: UInt64, bytes: UnsafeRawBufferPointer)],
-        _ body: ([(number: UInt64, bytes: UnsafeRawBufferPointer)]) -> Void
-    ) {
-        guard let first = segments.first else { return body(opened) }
-        first.durable.withUnsafeBytes { bytes in
-            with(segments.dropFirst(), opened + [(first.number, bytes)], body)
-        }
+        let state = isJoint ? ", joint" : isStaging ? ", staging" : ""
+        return kinds.joined(separator: " ") + state
     }
 }

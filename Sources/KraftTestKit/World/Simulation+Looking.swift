@@ -31,6 +31,12 @@ extension Simulation {
         return box.engine.status(of: replica.slot)
     }
 
+    /// The other nodes, as a running node sees them; none while it doesn't run.
+    public func peers(of node: NodeID) -> [PeerStatus] {
+        let node = nodes[position(of: node)]
+        return node.box?.engine.peerStatus(now: instant(node)) ?? []
+    }
+
     public func metrics(on node: NodeID) -> NodeMetrics? {
         nodes[position(of: node)].box?.engine.nodeMetrics
     }
@@ -40,14 +46,16 @@ extension Simulation {
         nodes[position(of: node)].replica(of: position(of: group))?.machine
     }
 
-    /// Whether all nodes run and hold the same state of a group, its sessions too, with nothing left
-    /// to apply.
+    /// Whether all members run and those that apply hold the same state of a group, its sessions
+    /// too, with nothing left to apply.
     public func isInStep(_ group: String) -> Bool {
         let place = position(of: group)
         var first: (index: LogIndex, digest: UInt64, sessions: UInt64)?
-        for node in nodes {
-            guard let look = look(place, node), look.applied == look.commit,
-                look.last == look.commit, let replica = node.replica(of: place),
+        for id in members(of: group) {
+            let node = nodes[position(of: id)]
+            guard let look = look(place, node), look.last == look.commit else { return false }
+            if look.role == .witness { continue }
+            guard look.applied == look.commit, let replica = node.replica(of: place),
                 let sessions = node.box?.engine.sessionDigest(of: replica.slot)
             else { return false }
             let here = (look.applied, replica.machine.digest(), sessions)
@@ -64,15 +72,95 @@ extension Simulation {
         return node.box?.engine.sessionCount(of: replica.slot) ?? 0
     }
 
-    /// Whether every group is open on every node.
+    /// Whether all nodes run, and every group that is wanted is open on each of its members.
     public var isOpen: Bool {
         nodes.allSatisfy { node in
-            node.isUp
-                && groupNames.indices.allSatisfy { group in
-                    node.removedGroups.contains(group)
-                        || node.replica(of: group)?.isOpen == true
-                }
+            node.isUp && wishes.indices.allSatisfy { isDone(wishes[$0], $0, on: node) }
         }
+    }
+
+    /// Whether a node has done what the operators want of a group.
+    private func isDone(_ wish: GroupWish, _ group: Int, on node: SimulatedNode<Machine>) -> Bool {
+        guard !node.removedGroups.contains(group) else { return true }
+        guard wish.isWanted else { return node.replica(of: group) == nil }
+        guard let membership = membership(of: group) else {
+            return !wish.voters.contains(node.id) || node.replica(of: group)?.isOpen == true
+        }
+        return membership.position(of: node.id) == nil || node.replica(of: group)?.isOpen == true
+    }
+
+    /// The oracles' number of the life of a group that a node holds.
+    func track(of group: Int, on node: NodeID) -> Int? {
+        nodes[position(of: node)].replica(of: group)?.track
+    }
+
+    /// The newest members of a group's present life that are known for committed; nil before any.
+    func membership(of group: Int) -> Membership? {
+        guard let track = wishes[group].track, memberships.indices.contains(track) else {
+            return nil
+        }
+        return memberships[track]?.membership
+    }
+
+    /// The nodes that hold a group, as far as is known for committed.
+    public func members(of group: String) -> [NodeID] {
+        let place = position(of: group)
+        return membership(of: place)?.members.map(\.node) ?? wishes[place].voters
+    }
+
+    /// Those of them that have its state: all but witnesses.
+    public func holders(of group: String) -> [NodeID] {
+        let place = position(of: group)
+        guard let membership = membership(of: place) else { return wishes[place].voters }
+        return membership.members.indices.filter { membership.kind(of: $0) != .witness }
+            .map { membership.members[$0].node }
+    }
+
+    /// The members of a group and what each does, as far as is known for committed.
+    public func kinds(of group: String) -> [(node: NodeID, kind: MemberKind)] {
+        let place = position(of: group)
+        guard let membership = membership(of: place) else {
+            return wishes[place].voters.map { ($0, .voter) }
+        }
+        return membership.members.indices.map {
+            (membership.members[$0].node, membership.kind(of: $0))
+        }
+    }
+
+    /// Whether a change of members is under way anywhere, as any running node sees it.
+    public func isChanging(_ group: String) -> Bool {
+        let place = position(of: group)
+        return nodes.contains { node in
+            guard let look = look(place, node) else { return false }
+            return look.configurations.count > 1
+                || look.configurations.contains { $0.membership.goal != nil }
+        }
+    }
+
+    /// Nodes that hold a group, though they are no members of it and somebody whom they ask knows.
+    public func strays(of group: String) -> [NodeID] {
+        let (place, members) = (position(of: group), members(of: group))
+        return nodes.filter { node in
+            guard !members.contains(node.id), let glance = glance(place, node) else {
+                return false
+            }
+            // Who was invited by a leader that lost its term before it had committed that holds
+            // nothing and asks nobody; and who was away so long that all members it knows of have
+            // gone themselves asks in vain. Both are harmless, and stay.
+            guard glance.lastIndex > .zero, let known = glance.configurations.last?.membership
+            else { return false }
+            return known.members.contains { member in
+                member.node != node.id
+                    && self.glance(place, nodes[position(of: member.node)]) != nil
+            }
+        }.map(\.id)
+    }
+
+    private func glance(_ group: Int, _ node: SimulatedNode<Machine>) -> Engine.GroupGlance? {
+        guard let box = node.box, let slot = box.engine.slot(of: groupNames[group]) else {
+            return nil
+        }
+        return box.engine.glance(at: slot)
     }
 
     /// Requests that should have ended by their deadline (and a second of grace), but have not.

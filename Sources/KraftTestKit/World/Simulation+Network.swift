@@ -59,6 +59,12 @@ extension Simulation {
             die(place)
             return
         }
+        let isOverOld = connections[..<place].contains { old in
+            (old.state == .open || old.state == .dying)
+                && old.ends.allSatisfy { $0.node == dialler.node || $0.node == target.position }
+                && old.streams.contains { $0.bytesInFlight > 0 }
+        }
+        if isOverOld { pastCoverage.count(.redialsOverOldBytes) }
         connections[place].state = .open
         connections[place].wasOpen = true
         connections[place].ends[1] = SimulatedConnection.End(
@@ -96,7 +102,7 @@ extension Simulation {
 
     private func pump(_ place: Int, side: Int) {
         let node = nodes[connections[place].ends[side].node]
-        if connections[place].state == .dead {
+        if connections[place].state == .dead || connections[place].state == .dying {
             // A reset that this end learns of because it speaks.
             connections[place].ends[side].queue.removeAll()
             if connections[place].ends[side].isKnown {
@@ -149,6 +155,7 @@ extension Simulation {
         let arrival = max(last, time + delay(from: ends[side].node, to: ends[1 - side].node))
         var portion = portion
         portion.arrival = arrival
+        portion.sent = time
         connections[place].streams[side].lastArrival = arrival
         connections[place].streams[side].bytesInFlight += portion.bytes.count
         connections[place].streams[side].portions.append(portion)
@@ -162,30 +169,23 @@ extension Simulation {
         guard connections[place].state != .dead, !connections[place].streams[side].isEmpty else {
             return
         }
+        // What comes in between two waits of a slow reader waits with the rest.
+        guard isPoll || !connections[place].streams[side].isPolling else { return }
         let (sender, receiver) = (connections[place].ends[side], connections[place].ends[1 - side])
         let node = nodes[receiver.node]
         let mustWait =
             link(from: sender.node, to: receiver.node).isCut || !node.hasPower || node.isPaused
         guard !mustWait else {
-            if !connections[place].streams[side].isPolling {
-                connections[place].streams[side].isPolling = true
-                schedule(
-                    .readable(connection: place, stream: side, isPoll: true), after: pollDelay)
-            }
+            poll(place, side)
             return
         }
-        var bytes: [UInt8] = []
-        var isEnd = false
-        while !connections[place].streams[side].isEmpty {
-            let stream = connections[place].streams[side]
-            guard stream.portions[stream.head].arrival <= time else { break }
-            let portion = connections[place].streams[side].removeFirst()
-            isEnd = portion.isEnd
-            if bytes.isEmpty { bytes = portion.bytes } else { bytes += portion.bytes }
-        }
+        let limit = link(from: sender.node, to: receiver.node).readLimitBytes
+        let (bytes, isEnd) = take(from: place, side, limit: limit)
         guard !bytes.isEmpty || isEnd else { return }
+        if bytes.count >= limit { poll(place, side) }
         guard receiver.isKnown else {
             // Nobody reads there any more: the sender is told by a reset.
+            if !bytes.isEmpty { pastCoverage.count(.bytesForNobody) }
             if !isEnd { die(place) }
             return
         }
@@ -196,11 +196,36 @@ extension Simulation {
         if sender.isKnown || sender.isClosing { pump(place, side: side) }
     }
 
+    /// Looks at a stream again after a while.
+    private func poll(_ place: Int, _ side: Int) {
+        guard !connections[place].streams[side].isPolling else { return }
+        connections[place].streams[side].isPolling = true
+        schedule(.readable(connection: place, stream: side, isPoll: true), after: pollDelay)
+    }
+
+    /// Takes what has arrived of a stream, up to a limit.
+    private func take(from place: Int, _ side: Int, limit: Int) -> (bytes: [UInt8], isEnd: Bool) {
+        var bytes: [UInt8] = []
+        var isEnd = false
+        while !connections[place].streams[side].isEmpty, bytes.count < limit {
+            let head = connections[place].streams[side].head
+            guard connections[place].streams[side].portions[head].arrival <= time else { break }
+            let portion = connections[place].streams[side].removeFirst()
+            isEnd = portion.isEnd
+            let lateness = time - portion.sent
+            if lateness > 2 * options.timing.electionTimeout.rawValue {
+                pastCoverage.count(.bytesVeryLate)
+            }
+            if bytes.isEmpty { bytes = portion.bytes } else { bytes += portion.bytes }
+        }
+        return (bytes, isEnd)
+    }
+
     private func receive(_ bytes: [UInt8], _ place: Int, side: Int) {
         let end = connections[place].ends[side]
         let node = nodes[end.node]
         guard let box = node.box else { return }
-        trace(node, 22, TraceHash.of(bytes))
+        trace(node, 22, UInt64(bytes.count))
         bytes.withUnsafeBytes { box.engine.step(.received(end.id, $0), now: instant(node)) }
         touch(node)
     }
@@ -239,6 +264,20 @@ extension Simulation {
             schedule(
                 .closeNotice(connection: place, side: side),
                 after: delay(from: ends[1 - side].node, to: ends[side].node))
+        }
+    }
+
+    /// Resets a connection at some byte: what was sent before still arrives, then the reset. Each
+    /// end learns of it when it has read that far; whoever speaks meanwhile, by that.
+    func dieAtSomeByte(_ place: Int) {
+        connections[place].state = .dying
+        for side in 0...1 {
+            let keep = networkRandom.below(connections[place].streams[side].bytesInFlight + 1)
+            let lost = connections[place].streams[side].truncate(keepBytes: keep)
+            if lost > 0 { pastCoverage.count(.bytesLostInFlight) }
+            connections[place].ends[side].queue.removeAll()
+            connections[place].ends[side].isClosing = false
+            launch(SimulatedConnection.Portion(bytes: [], arrival: 0, isEnd: true), place, side)
         }
     }
 

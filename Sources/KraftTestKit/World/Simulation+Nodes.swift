@@ -15,7 +15,7 @@ extension Simulation {
             node.clock = SimulatedClock(
                 offset: bootRandom.number(in: 1_000_000_000...1_000_000_000_000_000),
                 skewPercent: bootRandom.number(in: -skew...skew))
-            if node.clock.rate != 1_024 { pastCoverage.count(.skewedClocks) }
+            if node.clock.isSkewed { pastCoverage.count(.skewedClocks) }
             var directory = node.disk
             let willCrash = node.life > 1 && bootRandom.chance(bootCrashPermille)
             directory.begin(operationsUntilCrash: willCrash ? bootRandom.below(8) : nil)
@@ -33,38 +33,49 @@ extension Simulation {
                 }
                 pastCoverage.count(.bootCrashes)
                 node.disk.losePower()
+                inspectDisk(of: node)
             }
         }
         node.disk.begin(operationsUntilCrash: nil)
+        followDisk(of: node)
         if node.life > 1 { pastCoverage.count(.recoveries) }
         trace(node, 1, UInt64(node.life))
         note("node \(node.id) starts, life \(node.life)")
         for group in groupNames.indices where !node.removedGroups.contains(group) {
-            if isFirstVoter(node) || node.box?.engine.slot(of: groupNames[group]) != nil {
-                open(group, on: node)
-            }
+            reconcile(group, on: node)
         }
         touch(node)
     }
+
+    var clusterID: String { "simulation" }
 
     private func configuration(of node: SimulatedNode<Machine>) -> EngineConfiguration {
         let peers = nodes.filter { $0 !== node }.map { other in
             EngineConfiguration.Peer(node: other.id, address: "node-\(other.id)")
         }
         var configuration = EngineConfiguration(
-            node: node.id, clusterID: "simulation", peers: peers)
+            node: node.id, clusterID: clusterID, peers: peers)
         configuration.timing = options.timing
         configuration.log = options.log
         configuration.limits = options.limits
         return configuration
     }
 
-    private var firstVoters: [NodeID] {
-        Array(nodeIDs.prefix(options.firstVoters ?? nodeIDs.count))
-    }
-
-    private func isFirstVoter(_ node: SimulatedNode<Machine>) -> Bool {
-        firstVoters.contains(node.id)
+    /// Does on a node what the operators want of a group, as far as it isn't done: an older life is
+    /// removed, the wanted one created or opened.
+    func reconcile(_ group: Int, on node: SimulatedNode<Machine>) {
+        guard let box = node.box, !node.isPaused else { return }
+        let wish = wishes[group]
+        if let slot = box.engine.slot(of: groupNames[group]) {
+            let incarnation = box.engine.status(of: slot).incarnation
+            if incarnation < wish.incarnation || !wish.isWanted {
+                remove(group, slot, on: node)
+            } else if node.replica(of: group) == nil {
+                open(group, on: node)
+            }
+        } else if wish.isWanted, wish.voters.contains(node.id) {
+            open(group, on: node)
+        }
     }
 
     func open(_ group: Int, on node: SimulatedNode<Machine>) {
@@ -72,17 +83,35 @@ extension Simulation {
         let token = begin(.open, on: node, group: group)
         do throws(KraftError) {
             let slot = try box.engine.openGroup(
-                groupNames[group], voters: firstVoters, token: token, now: instant(node))
-            node.add(
-                Replica(group: group, slot: slot, machine: makeMachine(groupNames[group])))
-        } catch {
-            if error.code == .conflict {
-                // It was removed from the group, and waits to be taken in again.
-                end(Int(token) - 1, .unknown)
-                return
+                groupNames[group], voters: wishes[group].voters, token: token, now: instant(node))
+            let track = oracles.track(of: box.engine.id(of: slot))
+            if box.engine.status(of: slot).incarnation == wishes[group].incarnation {
+                wishes[group].track = track
             }
+            node.add(
+                Replica(
+                    group: group, track: track, slot: slot, machine: makeMachine(groupNames[group]))
+            )
+            touch(node)
+        } catch {
+            end(Int(token) - 1, .unknown)
+            // A fenced node takes nothing on; its process is about to end. Who was removed from the
+            // group waits to be taken in again.
+            guard error.code != .unavailable, error.code != .conflict else { return }
             report((.interface, "node \(node.id) can't open \(groupNames[group]): \(error)"))
         }
+    }
+
+    /// Removes a life of a group from a node that may not have opened it.
+    private func remove(_ group: Int, _ slot: GroupSlot, on node: SimulatedNode<Machine>) {
+        guard let box = node.box else { return }
+        let token = begin(.replace, on: node, group: group)
+        note("node \(node.id) removes \(groupNames[group])")
+        oracles.durability.remove(oracles.track(of: box.engine.id(of: slot)))
+        if let replica = node.replica(of: group) { node.forget(replica) }
+        trace(node, 53, UInt64(group))
+        box.engine.removeGroup(slot, token: token, now: instant(node))
+        touch(node)
     }
 
     // MARK: Turns
@@ -119,12 +148,16 @@ extension Simulation {
             return
         }
         note("node \(node.id) resumes")
+        pastCoverage.count(.resumes)
         node.pausedUntil = nil
         var inbox = node.inbox
         node.inbox.removeAll()
         // A loop may look at its timers before or after its sockets.
         if turnRandom.chance(500) { inbox = inbox.filter(\.isTick) + inbox.filter { !$0.isTick } }
         for event in inbox { deliver(event, to: node, life: life) }
+        for group in groupNames.indices where !node.removedGroups.contains(group) {
+            reconcile(group, on: node)
+        }
     }
 
     private func handle(_ event: NodeEvent, _ node: SimulatedNode<Machine>) {
@@ -160,9 +193,18 @@ extension Simulation {
         case .logWriteFailed(let id):
             trace(node, 8, id)
             box.engine.step(.logWriteFailed(id, reason: "simulated failure"), now: now)
+        case .stranger(let step, let id):
+            trace(node, 11, id.rawValue)
+            guard meet(step, id, node, box) else { return }
         case .segmentPrepared(let number):
             trace(node, 9, number)
             box.engine.step(.segmentPrepared(number: number), now: now)
+        case .segmentFailed(let number):
+            trace(node, 12, number)
+            box.engine.step(.segmentFailed(number: number, reason: "simulated failure"), now: now)
+        case .logReadFailed(let read):
+            trace(node, 13, read.id)
+            box.engine.step(.logReadFailed(read.id, reason: "simulated failure"), now: now)
         case .logRead(let read):
             trace(node, 10, read.id)
             let bytes = node.disk.read(
@@ -196,7 +238,7 @@ extension Simulation {
         if node.isFenced { stopFenced(node) }
     }
 
-    private func scheduleTick(_ node: SimulatedNode<Machine>) {
+    func scheduleTick(_ node: SimulatedNode<Machine>) {
         guard let box = node.box else { return }
         guard let due = node.clock.time(of: box.engine.nextWakeUp) else {
             node.tickNumber += 1
@@ -221,9 +263,20 @@ extension Simulation {
             if effects.sends[..<position].contains(where: { $0.connection == send.connection }) {
                 report((.interface, "node \(node.id) sends twice to a connection in one turn"))
             }
+            if node.strangers.contains(send.connection) {
+                pastCoverage.count(.strangersAnswered)
+                continue
+            }
             self.send(node, id: send.connection, block: send.block)
         }
-        for id in effects.closes { close(node, id: id) }
+        for id in effects.closes {
+            if node.strangers.contains(id) {
+                pastCoverage.count(.strangersClosed)
+                node.strangers.removeAll { $0 == id }
+            } else {
+                close(node, id: id)
+            }
+        }
         for write in effects.logWrites { self.write(node, write) }
         for preparation in effects.segmentPreparations { prepare(node, preparation) }
         for read in effects.logReads { self.read(node, read) }
@@ -237,25 +290,36 @@ extension Simulation {
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
         case .groupCreated(let slot, let name):
-            note("node \(node.id): \(notice)")
             guard node.replica(at: slot) == nil,
                 let group = groupNames.firstIndex(of: name)
             else { return }
             // A leader took this node in.
+            note("node \(node.id) is taken into \(name)")
+            pastCoverage.count(.replicasInvited)
             open(group, on: node)
-            touch(node)
-        case .groupRemoved(let slot, _, _, _):
-            note("node \(node.id): \(notice)")
-            node.removeReplica(at: slot)
+        case .groupRemoved(let slot, let name, let id, let isFormerMember):
+            // The slot may be another replica's already.
+            guard let replica = node.replica(at: slot), oracles.ids[replica.track] == id else {
+                return
+            }
+            if isFormerMember {
+                note("node \(node.id) is a member of \(name) no more")
+                pastCoverage.count(.replicasRemoved)
+            }
+            node.forget(replica)
         case .fenced(let reason):
             pastCoverage.count(.fencings)
             node.isFenced = true
             note("node \(node.id) is fenced: \(reason)")
         case .connectionRefused(_, let peer, let reason):
             pastCoverage.count(.connectionsRefusedByNode)
-            note("node \(node.id) refuses a connection of \(peer): \(reason)")
-        default:
-            note("node \(node.id): \(notice)")
+            detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
+        case .contradicted(let slot):
+            pastCoverage.count(.contradictions)
+            note("node \(node.id), slot \(slot.rawValue): a message contradicts what it knows")
+        case .peerAlive(let peer, let isAlive):
+            note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
+        default: detail("node \(node.id): \(notice)")
         }
     }
 

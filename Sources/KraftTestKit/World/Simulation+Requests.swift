@@ -25,7 +25,11 @@ public enum RequestOutcome<Value> {
 
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
-    enum Kind { case open, propose, read, transfer, remove, change, session }
+    enum Kind {
+        case open, propose, read, transfer, remove, change, session
+        /// A life of a group goes, so that the next may come.
+        case replace
+    }
 
     var kind: Kind
     var node: Int
@@ -71,7 +75,7 @@ extension Simulation {
         let token = begin(.propose, on: node, group: group, timeout: timeout)
         let place = Int(token) - 1
         requests[place].command = hash
-        note("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
+        detail("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
         requests[place].repliedThen = then
         requests[place].isInSession = session != nil
         pastCoverage.count(.proposals)
@@ -80,7 +84,7 @@ extension Simulation {
             return RequestID(place: place)
         }
         requests[place].ticket = oracles.requests.begin(
-            track(box, replica), mayRepeat: session != nil)
+            replica.track, mayRepeat: session != nil)
         if options.checks.commandsAreUnique {
             oracles.requests.remember(command: hash, request: place, mayRepeat: session != nil)
         }
@@ -124,11 +128,11 @@ extension Simulation {
         return place
     }
 
-    /// A linearizable read on a node.
+    /// A read on a node, linearizable unless told otherwise.
     @discardableResult
     public func read(
         on node: NodeID, group: String, _ query: Machine.Query,
-        timeout: Nanoseconds = .seconds(5),
+        freshness: ReadFreshness = .linearizable, timeout: Nanoseconds = .seconds(5),
         then: ((RequestOutcome<Machine.Answer>) -> Void)? = nil
     ) -> RequestID {
         let node = nodes[position(of: node)]
@@ -136,19 +140,27 @@ extension Simulation {
         let token = begin(.read, on: node, group: group, timeout: timeout)
         let place = Int(token) - 1
         requests[place].query = query
-        note("request \(token): read on node \(node.id), \(groupNames[group])")
+        detail("request \(token): read on node \(node.id), \(groupNames[group])")
         requests[place].answeredThen = then
         pastCoverage.count(.reads)
         guard let (box, replica) = usable(node, group: group) else {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(track(box, replica))
+        requests[place].ticket = ticket(replica.track, freshness)
         trace(node, 51, token)
         let now = instant(node)
-        box.engine.read(replica.slot, token: token, deadline: now + timeout, now: now)
+        box.engine.read(
+            replica.slot, freshness, token: token, deadline: now + timeout, now: now)
         touch(node)
         return RequestID(place: place)
+    }
+
+    /// What a read must find. Staleness is by a clock that may run a tenth too slow.
+    private func ticket(_ track: Int, _ freshness: ReadFreshness) -> RequestOracle.Ticket {
+        oracles.requests.now = time
+        guard case .bounded(let span) = freshness else { return oracles.requests.begin(track) }
+        return oracles.requests.begin(track, staleness: span.rawValue / 89 * 100 + 100)
     }
 
     /// Reads what this node has applied, without asking anybody. Nil while the node can't answer.
@@ -179,7 +191,8 @@ extension Simulation {
         return place
     }
 
-    /// Asks a node for a change of a group's members; done when it has begun.
+    /// Asks a node for a change of a group's members; done when it has begun. The rest follows of
+    /// itself.
     @discardableResult
     public func changeMembers(
         of group: String, _ change: MembershipChange, on node: NodeID,
@@ -193,6 +206,9 @@ extension Simulation {
             return place
         }
         trace(node, 58, token)
+        pastCoverage.count(.changesAsked)
+        wishes[replica.group].isChanged = true
+        note("\(group) is to change by \(change.summary), asked on node \(node.id)")
         let now = instant(node)
         box.engine.changeMembers(
             replica.slot, change, token: token, deadline: now + timeout, now: now)
@@ -211,8 +227,8 @@ extension Simulation {
             end(place.place, .refused(.nodeStopped))
             return place
         }
-        replica.isRemoved = true
-        removedIDs.append((group, oracles.ids[track(box, replica)]))
+        node.forget(replica)
+        oracles.durability.remove(replica.track)
         trace(node, 53, UInt64(group))
         box.engine.removeGroup(replica.slot, token: token, now: instant(node))
         touch(node)
@@ -255,6 +271,8 @@ extension Simulation {
         if let timeout { request.due = time + timeout.rawValue }
         requests.append(request)
         pendingRequests += 1
+        if node.openRequests.count >= 256 { node.openRequests.removeAll { requests[$0].isEnded } }
+        node.openRequests.append(requests.count - 1)
         return RequestToken(requests.count)
     }
 
@@ -263,7 +281,7 @@ extension Simulation {
         pendingRequests -= 1
     }
 
-    private func usable(
+    func usable(
         _ node: SimulatedNode<Machine>, group: Int
     ) -> (EngineBox, Replica<Machine>)? {
         guard let box = node.box, !node.isPaused, let replica = node.replica(of: group),
@@ -280,13 +298,14 @@ extension Simulation {
         trace(node, 54, token)
         let index = replica.lastLook?.applied ?? .zero
         let applied = max(index, replica.appliedIndex)
+        oracles.requests.now = time
         report(
             oracles.requests.read(
                 requests[place].ticket, node: node.id, applied: replica.appliedIndex))
         pastCoverage.count(.readsAnswered)
         close(place)
         requests[place].answer = .done(index: applied, replica.machine.answer(query))
-        note("request \(place + 1): answered at \(applied)")
+        detail("request \(place + 1): answered at \(applied)")
         requests[place].answeredThen?(requests[place].answer)
         requests[place].answeredThen = nil
     }
@@ -336,9 +355,12 @@ extension Simulation {
         case .open:
             guard let replica = node.replica(of: request.group) else { return }
             replica.isOpen = true
+            // The operators may have changed their minds meanwhile.
+            reconcile(request.group, on: node)
         case .remove:
             node.removedGroups.append(request.group)
-        case .change: break
+        case .replace: reconcile(request.group, on: node)
+        case .change: pastCoverage.count(.changesBegun)
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .session:
@@ -347,6 +369,7 @@ extension Simulation {
             report((.interface, "a read ended with a reply"))
         case .propose:
             pastCoverage.count(.acknowledged)
+            oracles.requests.now = time
             report(
                 oracles.acknowledge(
                     request.ticket, command: request.command, request: place, index: index))
@@ -359,7 +382,7 @@ extension Simulation {
                 return
             }
             requests[place].reply = .done(index: index, decoded)
-            note("request \(place + 1): done at \(index)")
+            detail("request \(place + 1): done at \(index)")
             requests[place].repliedThen?(requests[place].reply)
             requests[place].repliedThen = nil
         }
@@ -368,7 +391,7 @@ extension Simulation {
     func end(_ place: Int, _ outcome: RequestOutcome<Void>) {
         let kind = requests[place].kind
         close(place)
-        note("request \(place + 1): \(outcome)")
+        detail("request \(place + 1): \(outcome)")
         let then = (requests[place].repliedThen, requests[place].answeredThen)
         requests[place].repliedThen = nil
         requests[place].answeredThen = nil
@@ -378,6 +401,7 @@ extension Simulation {
             requests[place].sessions = .refused(reason)
             switch (kind, reason) {
             case (.read, _): pastCoverage.count(.readsRefused)
+            case (.change, _): pastCoverage.count(.changesRefused)
             case (.propose, .overloaded): pastCoverage.count(.overloaded)
             case (.propose, .staleRoute): pastCoverage.count(.staleRoutes)
             case (.propose, _): pastCoverage.count(.refused)
@@ -406,8 +430,14 @@ extension Simulation {
     }
 
     func openRequests(of node: SimulatedNode<Machine>) -> [Int] {
-        requests.indices.filter {
-            requests[$0].node == node.position && !requests[$0].isEnded
-        }
+        node.openRequests.filter { !requests[$0].isEnded }
+    }
+}
+
+extension MembershipChange {
+    /// For a log.
+    var summary: String {
+        let parts = add.map { "+\($0.node) \($0.kind)" } + remove.map { "-\($0)" }
+        return parts.isEmpty ? "nothing" : parts.joined(separator: ", ")
     }
 }
