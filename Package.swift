@@ -120,7 +120,8 @@ let package = Package(
             name: "KraftLoopTests", dependencies: ["KraftLoop"], exclude: ["README.md"],
             swiftSettings: ours),
         .testTarget(
-            name: "KraftKeyValueTests", dependencies: ["KraftKeyValue", "KraftEngine"],
+            name: "KraftKeyValueTests",
+            dependencies: ["KraftKeyValue", "KraftEngine", "KraftTestKit"],
             swiftSettings: ours),
         .testTarget(
             name: "KraftTestKitTests",
@@ -132,7 +133,7 @@ let package = Package(
         .testTarget(
             name: "KraftNodeTests",
             dependencies: [
-                "kraft-node", "kraft-chaos", "KraftAdmin", "KraftMultiRaft",
+                "kraft-node", "kraft-chaos", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: ours),
     ]

@@ -58,7 +58,7 @@ enum DialogueText {
         case .timeoutNow(let m): return "campaign-now t\(m.term)"
         case .resigned(let m): return "resigned t\(m.term)"
         case .removed(let m):
-            return "removed t\(m.term), by \(position(m.committed))"
+            return "removed t\(m.term), by what is committed up to \(position(m.committed))"
         }
     }
 

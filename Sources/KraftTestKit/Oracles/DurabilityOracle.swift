@@ -102,6 +102,16 @@ struct DurabilityOracle {
         }
         tracks[track].replicas[node] = nil
         defer { tracks[track].replicas[node] = replica }
+        // Whoever forgets a term in which it took entries may obey an older leader again.
+        guard term <= replica.hardState.term else {
+            return (
+                .durability,
+                """
+                disk of node \(node + 1): entries of term \(term), but its own is \
+                \(replica.hardState.term)
+                """
+            )
+        }
         let start = Int(first.rawValue) - 1
         guard start >= 0, start <= replica.entries.count else {
             return (.durability, "disk of node \(node + 1): a gap before \(first)")

@@ -179,7 +179,7 @@ final class ByteCluster {
         for write in writes { pending.append(.written(node: place, write)) }
     }
 
-    private func addLink(_ from: Int?, _ id: ConnectionID, _ to: Int) -> Int {
+    private func addLink(_ from: Int?, _ id: ConnectionID, _ to: Int?) -> Int {
         links.append(
             Link(ends: [
                 .init(node: from, id: id),
@@ -247,8 +247,14 @@ final class ByteCluster {
         let effects = nodes[place].engine.effects
         nodes[place].engine.effects.removeAll()
         for (id, address) in effects.connects {
-            guard let number = Int(address) else { continue }
-            let link = addLink(place, id, number - 1)
+            let target = Int(address).flatMap { nodes.indices.contains($0 - 1) ? $0 - 1 : nil }
+            let link = addLink(place, id, target)
+            guard target != nil else {
+                // Nobody listens there.
+                links[link].isOpen = false
+                pending.append(.closed(link: link, end: 0))
+                continue
+            }
             pending.append(.accepted(link: link))
             pending.append(.connected(link: link))
         }

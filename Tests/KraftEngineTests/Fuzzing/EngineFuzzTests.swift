@@ -20,7 +20,7 @@ struct EngineFuzzTests {
     func spoiltConnection() throws {
         let cluster = try EngineFuzzTests.led()
         var command: UInt64 = 1
-        try WireSamples.rounds(300).run { mutator in
+        try WireSamples.rounds(1_500).run { mutator in
             let sound = cluster.link(0, 1)
             let refusals = cluster.nodes[0].refusals.count
             // What 3 sends to 1 is spoilt until 1 has had enough of it.
@@ -70,7 +70,7 @@ struct EngineFuzzTests {
             Array("GET / HTTP/1.1\r\n\r\n".utf8),
         ]
         var command: UInt64 = 1
-        try WireSamples.rounds(400).run { mutator in
+        try WireSamples.rounds(2_000).run { mutator in
             let link = cluster.connect(to: mutator.random.below(3))
             for _ in 0..<mutator.random.number(in: 1...3) {
                 var bytes = mutator.random.pick(samples)
@@ -89,7 +89,7 @@ struct EngineFuzzTests {
 
     @Test("messages with sound checksums and senseless content never trap a node")
     func senselessMessages() throws {
-        try WireSamples.rounds(60).run { mutator in
+        try WireSamples.rounds(600).run { mutator in
             let cluster = try EngineFuzzTests.led()
             var dice = mutator
             var left = 40

@@ -24,7 +24,7 @@ struct LogFuzzTests {
         let test = try #require(LogFuzzTests.logged(150))
         let numbers = test.memory.segments.keys.sorted()
         #expect(numbers.count > 3)
-        WireSamples.rounds(150).run { mutator in
+        WireSamples.rounds(600).run { mutator in
             var memory = test.memory
             let number = mutator.random.pick(numbers)
             switch mutator.random.below(6) {
@@ -42,7 +42,7 @@ struct LogFuzzTests {
     @Test("damage at one place is refused, or costs nothing but the last write")
     func damageAtOnePlace() throws {
         let test = try #require(LogFuzzTests.logged(40))
-        try WireSamples.rounds(300).run { mutator in
+        try WireSamples.rounds(1_500).run { mutator in
             var memory = test.memory
             guard let write = mutator.random.element(test.writes),
                 var bytes = memory.segments[write.segment]
@@ -68,7 +68,7 @@ struct LogFuzzTests {
             .entries, .entries, .entries, .hardState, .groupCreated, .groupRemoved, .boot, .roster,
             .identity,
         ]
-        try WireSamples.rounds(1_500).run { mutator in
+        try WireSamples.rounds(4_000).run { mutator in
             guard var test = try? LogUnderTest() else { return }
             if mutator.random.chance(900) { test.createGroup() }
             for index in 1...3 as ClosedRange<UInt64> where mutator.random.chance(700) {
@@ -97,7 +97,7 @@ struct LogFuzzTests {
         case .groupCreated, .groupRemoved: return WireSamples.record?.encoded ?? []
         case .boot:
             BootRecord(
-                store: 7, lives: 3, leaseMilliseconds: 500, earlierLeaseMilliseconds: 200, boot: 5
+                store: 7, lives: 3, leaseMilliseconds: 500, earlierLeaseMilliseconds: 400, boot: 9
             ).encode(into: &writer)
         case .roster: WireSamples.roster[0].encode(into: &writer)
         case .identity: PeerIdentity(store: 7, lives: 3, boot: 9).encode(into: &writer)
@@ -124,7 +124,7 @@ struct LogFuzzTests {
         let segment = SegmentHeader(
             number: 3, nonce: 77, sizeBytes: 128 << 10, node: 1, clusterID: "cluster"
         ).encoded()
-        try WireSamples.rounds(6_000).run { mutator in
+        try WireSamples.rounds(30_000).run { mutator in
             var fields = Array(segment[..<60])
             mutator.mutate(&fields)
             var bytes = fields + [UInt8](repeating: 0, count: LogFormat.blockSize)
@@ -134,9 +134,7 @@ struct LogFuzzTests {
             guard let header = bytes.withUnsafeBytes({ SegmentHeader.decode($0) }) else { return }
             let again = SegmentHeader.decode(header.encoded())
             if again != header { throw FuzzFinding("another segment header", mutator.seed) }
-            if header.clusterID.utf8.count > 128 {
-                throw FuzzFinding("a long cluster id", mutator.seed)
-            }
+            if header.clusterID.utf8.count > 128 { throw FuzzFinding("a long cluster id", mutator.seed) }
         }
     }
 
@@ -201,7 +199,7 @@ struct LogFuzzTests {
 
     @Test("a run of entries is measured within its bytes")
     func entryRuns() throws {
-        try WireSamples.rounds(40_000).run { mutator in
+        try WireSamples.rounds(150_000).run { mutator in
             var bytes = WireSamples.entries
             mutator.mutate(&bytes, others: [WireSamples.entries])
             let count = mutator.random.number(in: 0...5)
@@ -228,7 +226,7 @@ struct LogFuzzTests {
     @Test("what is read back spoilt is found out, never handed on")
     func readBack() throws {
         let count: UInt64 = 60
-        try WireSamples.rounds(120).run { mutator in
+        try WireSamples.rounds(300).run { mutator in
             guard var test = try? LogUnderTest() else { return }
             test.createGroup()
             test.write()

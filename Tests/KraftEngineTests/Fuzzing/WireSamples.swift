@@ -22,13 +22,31 @@ enum WireSamples {
         FuzzRounds(count, environment: ProcessInfo.processInfo.environment)
     }
 
-    /// Four of them: a leader's own, a command, a routed one, a configuration.
+    static let tag = SessionTag(session: SessionID(77), sequence: 3)
+
+    private static func payload(_ fill: (inout ByteWriter) -> Void) -> [UInt8] {
+        var writer = ByteWriter()
+        fill(&writer)
+        return writer.bytes
+    }
+
+    static let sessionCommand = payload { writer in
+        [5, 6].withUnsafeBytes { SessionEntry.write(tag, route: 0, $0, into: &writer) }
+    }
+    static let sessionChanges: [[UInt8]] = [
+        payload { SessionEntry.write(.open(tag.session, ttlMilliseconds: 5_000), into: &$0) },
+        payload { SessionEntry.write(.touch([tag.session, SessionID(78)]), into: &$0) },
+        payload { SessionEntry.write(.close(tag.session), into: &$0) },
+    ]
+
+    /// One of each kind: a leader's own, a command, a routed one, a configuration, a session's.
     static let entries: [UInt8] = {
         let configuration = WireSamples.membership?.encoded ?? []
         var writer = ByteWriter()
         for (kind, payload) in [
             (EntryKind.noOp, []), (.command, [65, 66, 67]),
             (.routedCommand, [1, 0, 0, 0, 0, 0, 0, 0, 88]), (.membership, configuration),
+            (.sessionCommand, sessionCommand), (.session, sessionChanges[0]),
         ] {
             writer.write(UInt32(payload.count))
             writer.write(kind.rawValue)
@@ -42,7 +60,7 @@ enum WireSamples {
             .append(
                 .init(
                     term: Term(5), previous: .init(index: LogIndex(8), term: Term(4)),
-                    entriesTerm: Term(5), count: 4, commit: LogIndex(7))), entries
+                    entriesTerm: Term(5), count: 6, commit: LogIndex(7))), entries
         ),
         (
             .append(
@@ -102,21 +120,34 @@ enum WireSamples {
         return try? initial?.begin(change, at: replica.added)
     }()
 
-    private static var others: [[UInt8]] {
-        func message(_ tag: MessageTag, _ fill: (inout ByteWriter) -> Void) -> [UInt8] {
-            var writer = ByteWriter()
+    private static func message(
+        _ tag: MessageTag, _ fill: (inout ByteWriter) -> Void
+    ) -> [UInt8] {
+        payload { writer in
             writer.write(tag.rawValue)
             fill(&writer)
-            return writer.bytes
         }
-        return [
+    }
+
+    private static func proposal(_ kind: EntryKind, _ command: [UInt8]) -> [UInt8] {
+        message(.proposal) { out in
+            for number in [1, group.rawValue, 1_000_000_000, 0] { out.write(number) }
+            out.write(kind.rawValue)
+            out.writeBlob(command)
+        }
+    }
+
+    private static var others: [[UInt8]] {
+        [
             message(.beat) { out in
                 for number in [1, 2] as [UInt64] { out.write(number) }
                 for number in [3, 4, 500] as [UInt32] { out.write(number) }
             },
-            message(.proposal) { out in
-                for number in [1, group.rawValue, 1_000_000_000, 0] { out.write(number) }
-                out.writeBlob([1, 2, 3, 4])
+            proposal(.command, [1, 2, 3, 4]), proposal(.sessionCommand, sessionCommand),
+            proposal(.session, sessionChanges[1]), proposal(.session, sessionChanges[2]),
+            message(.inquiry) { out in
+                out.write(group.rawValue)
+                out.write(position: replica.added)
             },
             message(.outcome) { out in
                 out.write(UInt64(1))
@@ -157,6 +188,79 @@ enum WireSamples {
         ]
     }
 
+    /// What was read, as it should have been written.
+    static func bytes(of incoming: IncomingMessage) -> [UInt8] {
+        switch incoming {
+        case .raft(let envelope, let m, let entries): bytes(of: m, entries: entries, envelope)
+        case .beat(let m):
+            message(.beat) { out in
+                for number in [m.sequence, m.echo] { out.write(number) }
+                for number in [m.groupsLed, m.groups, m.leaseMilliseconds] { out.write(number) }
+            }
+        case .proposal(let m, let command):
+            message(.proposal) { out in
+                for number in [m.request, m.group.rawValue, m.timeout.rawValue, m.route] {
+                    out.write(number)
+                }
+                out.write(m.kind.rawValue)
+                out.writeBlob(command)
+            }
+        case .outcome(let m, let reply):
+            message(.outcome) { out in
+                out.write(m.request)
+                out.write(m.code)
+                out.write(m.leader.rawValue)
+                out.write(m.index.rawValue)
+                out.writeBlob(reply)
+            }
+        case .readIndexRequest(let m):
+            message(.readIndexRequest) { out in
+                for number in [m.request, m.group.rawValue] { out.write(number) }
+            }
+        case .readIndexReply(let m):
+            message(.readIndexReply) { out in
+                for number in [m.request, m.group.rawValue, m.index.rawValue] {
+                    out.write(number)
+                }
+            }
+        case .transfer(let m):
+            message(.transfer) { out in
+                out.write(m.group.rawValue)
+                out.write(m.target.rawValue)
+            }
+        case .unknownReplica(let m): question(.unknownReplica, m)
+        case .inquiry(let m): question(.inquiry, m)
+        case .roster(let entries):
+            message(.roster) { RosterEntry.writeAll(entries, into: &$0) }
+        case .change(let m):
+            message(.change) { out in
+                for number in [m.request, m.group.rawValue] { out.write(number) }
+                m.change.encode(into: &out)
+            }
+        case .changeReply(let m):
+            message(.changeReply) { out in
+                for number in [m.request, m.group.rawValue] { out.write(number) }
+                out.write(m.code)
+                out.write(m.leader.rawValue)
+                out.write(position: m.position)
+            }
+        case .invitation(let m):
+            message(.invitation) { out in
+                out.write(m.group.rawValue)
+                out.write(raw: m.record.encoded)
+            }
+        }
+    }
+
+    private static func question(
+        _ tag: MessageTag, _ m: NodeMessage.UnknownReplica
+    ) -> [UInt8] {
+        message(tag) { out in
+            out.write(m.group.rawValue)
+            out.write(position: m.replica.added)
+        }
+    }
+
     static let roster = [
         RosterEntry(node: 4, address: "127.0.0.1:7004", generation: 3),
         RosterEntry(node: 5, address: "[::1]:7005", generation: 1, hasLeft: true),
@@ -169,7 +273,7 @@ enum WireSamples {
 
     static let hello = Hello(
         versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3, store: 4,
-        lives: 5, address: "127.0.0.1:7001", info: "127.0.0.1:8001")
+        lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001", info: "127.0.0.1:8001")
 
     /// A frame of this body, with a checksum that is right.
     static func frame(_ kind: FrameKind, _ body: [UInt8]) -> [UInt8] {
