@@ -7,7 +7,8 @@ struct GroupCommand: AsyncParsableCommand {
         commandName: "group",
         abstract: "Lists groups, shows one, changes who leads it and who is a member.",
         subcommands: [
-            List.self, Show.self, Transfer.self, StepDown.self, Elect.self, GroupMembersCommand.self,
+            List.self, Show.self, Transfer.self, StepDown.self, Elect.self,
+            GroupMembersCommand.self,
         ])
 
     static func path(_ name: String) -> String { "/v1/groups/\(PercentCoding.encode(name.utf8))" }
