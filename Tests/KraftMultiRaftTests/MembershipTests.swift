@@ -129,7 +129,8 @@ struct MembershipTests {
                 .init(remove: [4]), .init(remove: [1, 2, 3]), .init(),
             ] {
                 let code = await code { () throws(KraftError) in
-                    _ = try await node.changeMembers(of: "g", add: change.add, remove: change.remove)
+                    _ = try await node.changeMembers(
+                        of: "g", add: change.add, remove: change.remove)
                 }
                 #expect(code == .badRequest, "\(change)")
             }
@@ -257,7 +258,8 @@ struct MembershipTests {
                 }
                 #expect(code == .unavailable, "\(consistency)")
             }
-            let digest = await code { () throws(KraftError) in _ = try await witness.digest(of: "g") }
+            let digest = await code { () throws(KraftError) in _ = try await witness.digest(of: "g")
+            }
             #expect(digest == .notFound)
             // It takes writes to the leader like anybody.
             #expect(try await group.propose(4) == 7)

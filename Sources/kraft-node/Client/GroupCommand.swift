@@ -35,7 +35,10 @@ struct GroupCommand: AsyncParsableCommand {
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
-            output(try await options.client.send(.GET, GroupCommand.path(name)).body + [UInt8(ascii: "\n")])
+            output(
+                try await options.client.send(.GET, GroupCommand.path(name)).body + [
+                    UInt8(ascii: "\n")
+                ])
         }
     }
 

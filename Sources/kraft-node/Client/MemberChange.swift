@@ -41,7 +41,9 @@ struct MemberChange {
     }
 
     /// Returns when a plan is done; ends the command when it failed, or isn't done in time.
-    static func wait(for plan: String, _ client: NodeClient, until deadline: ContinuousClock.Instant)
+    static func wait(
+        for plan: String, _ client: NodeClient, until deadline: ContinuousClock.Instant
+    )
         async throws
     {
         while true {

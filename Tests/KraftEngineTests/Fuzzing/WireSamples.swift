@@ -185,6 +185,11 @@ enum WireSamples {
                 out.write(group.rawValue)
                 if let record { out.write(raw: record.encoded) }
             },
+            message(.info) { $0.writeString("http=127.0.0.1:1") },
+            message(.replicaBegun) { out in
+                out.write(group.rawValue)
+                out.write(position: .init(index: LogIndex(8), term: Term(2)))
+            },
         ]
     }
 
@@ -249,6 +254,12 @@ enum WireSamples {
                 out.write(m.group.rawValue)
                 out.write(raw: m.record.encoded)
             }
+        case .info(let info): message(.info) { $0.writeString(info) }
+        case .replicaBegun(let m):
+            message(.replicaBegun) { out in
+                out.write(m.group.rawValue)
+                out.write(position: m.replica.added)
+            }
         }
     }
 
@@ -273,7 +284,8 @@ enum WireSamples {
 
     static let hello = Hello(
         versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3, store: 4,
-        lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001", info: "127.0.0.1:8001")
+        lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001",
+        info: "127.0.0.1:8001")
 
     /// A frame of this body, with a checksum that is right.
     static func frame(_ kind: FrameKind, _ body: [UInt8]) -> [UInt8] {
