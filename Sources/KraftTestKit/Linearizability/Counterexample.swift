@@ -1,17 +1,21 @@
-/// Finds the smallest part of an object's history that has no order, and puts it into words.
+/// Finds a small part of an object's history that has no order, and puts it into words.
 ///
-/// Two changes keep a linearizable history linearizable: leaving out a read, and forgetting the
-/// answer of any other operation (it may then take effect at any time, or never). So if the history
-/// still has no order after such changes, what is left proves the violation by itself.
+/// What comes before the last moment at which no answered operation was under way is replaced by the
+/// states in which it may have left the object. Of the rest, two changes keep a linearizable history
+/// linearizable: leaving out a read, and forgetting the answer of any other operation (it may then
+/// take effect at any time, or never). So if there is still no order after such changes, what is left
+/// proves the violation by itself.
 struct Counterexample<Model: SequentialModel> {
     typealias Entry = History<Model>.Entry
 
     private let model: Model
-    /// Steps that all trials together may take, and each of them. What isn't decided then is kept.
-    private var budget = 20_000_000
+    /// Steps that all trials for all objects may take together, and each of them. What isn't decided
+    /// then is kept.
+    private var budget = 10_000_000
     private static var trialLimit: Int { 1_000_000 }
     /// Lines of operations in a description.
     private static var lineLimit: Int { 40 }
+    private static var stateLimit: Int { 8 }
 
     init(model: Model) { self.model = model }
 
@@ -22,43 +26,85 @@ struct Counterexample<Model: SequentialModel> {
     ) -> LinearizabilityViolation {
         let answered = entries.filter { $0.answer != nil }
         let stuck = answered[place]
+        let before = Counterexample.cut(answered, before: place)
+        let starts = states(entries, after: before)
         // Nothing that was invoked after its end can help it.
-        let window = entries.filter { $0.invoked <= stuck.returned && !$0.isRefused }
-        let kept = shrink(window, to: stuck)
-        let witness = kept.filter { $0.answer != nil }
-        let unheard = kept.count { $0.answer == nil && !model.isRead($0.operation, nil) }
+        let window = answered[before...].filter { $0.invoked <= stuck.returned }
+        let open = entries.filter {
+            $0.answer == nil && !$0.isRefused && $0.invoked <= stuck.returned
+                && !model.isRead($0.operation, nil)
+        }
+        let kept = shrink(Array(window), open, to: stuck, from: starts)
 
         var lines = ["\(object.isEmpty ? "the object" : object) is not linearizable"]
-        let ended = answered.count { $0.returned < stuck.returned }
-        lines.append(
-            "  the \(ended) operations that ended before have an order, then nothing fits:")
-        lines.append("    \(line(stuck, since: entries))")
-        let others =
-            unheard == 0 ? "" : ", whatever became of \(unheard) that may have taken effect"
-        lines.append("  these alone have no order\(others):")
+        let begun = answered.first?.invoked ?? 0
+        if before > 0 {
+            let end = Milliseconds(answered[..<before].reduce(0) { max($0, $1.returned) } - begun)
+            lines.append("  at \(end) ms, after \(before) answered operations, it held")
+        } else {
+            lines.append("  in the beginning it held")
+        }
+        lines += starts.prefix(Self.stateLimit).map { "    \($0)" }
+        if starts.count > Self.stateLimit {
+            lines.append("    or one of \(starts.count - Self.stateLimit) others")
+        }
+        let others = open.count + kept.count { $0.answer == nil }
+        let whatever =
+            others == 0 ? "" : ", whatever became of \(others) that may have taken effect"
+        lines.append("  what follows has no order from there\(whatever):")
+        let witness = kept.filter { $0.answer != nil }
         if witness.count > Self.lineLimit {
-            lines.append("    … \(witness.count - Self.lineLimit) before")
+            lines.append("    \(witness.count - Self.lineLimit) operations, then")
         }
-        for entry in witness.suffix(Self.lineLimit) {
-            lines.append("    \(line(entry, since: entries))")
-        }
+        lines += witness.suffix(Self.lineLimit).map { "    \(line($0, since: begun))" }
         lines += suspects(stuck, entries)
         return LinearizabilityViolation(
             object: object, description: lines.joined(separator: "\n"))
     }
 
+    /// How many operations had ended at the last moment before this one at which none was under way.
+    private static func cut(_ answered: [Entry], before place: Int) -> Int {
+        var cut = 0
+        var end: UInt64 = 0
+        for (count, entry) in answered[...place].enumerated() {
+            if count > 0, end < entry.invoked { cut = count }
+            end = max(end, entry.returned)
+        }
+        return cut
+    }
+
+    /// How the object may have been left by the first `count` answered operations.
+    private mutating func states(_ entries: [Entry], after count: Int) -> [Model.State] {
+        guard count > 0 else { return [model.initialState] }
+        var search = LinearizationSearch(model: model, entries)
+        search.cut = count
+        // As in the search that found the violation: until all has been tried.
+        _ = search.run(stepLimit: .max)
+        return search.statesAtCut
+    }
+
     // MARK: Shrinking
 
-    private mutating func search(_ entries: [Entry]) -> LinearizationSearch<Model>.Outcome {
-        var search = LinearizationSearch(model: model, entries)
-        let outcome = search.run(stepLimit: min(budget, Self.trialLimit))
-        budget -= search.steps + entries.count
-        return outcome
+    private mutating func isViolated(_ entries: [Entry], from starts: [Model.State]) -> Bool {
+        for start in starts {
+            var search = LinearizationSearch(model: model, entries, from: start)
+            let outcome = search.run(stepLimit: min(max(budget, 0), Self.trialLimit))
+            // Getting ready compares unheard writes with answers.
+            let heard = entries.count { $0.answer != nil }
+            budget -= search.steps + entries.count + heard * (entries.count - heard) / 4
+            guard case .stuck = outcome else { return false }
+        }
+        return true
     }
 
     /// Weakens ever smaller runs of entries as long as there is no order (delta debugging, Zeller
     /// and Hildebrandt, 2002).
-    private mutating func shrink(_ entries: [Entry], to stuck: Entry) -> [Entry] {
+    private mutating func shrink(
+        _ entries: [Entry], _ open: [Entry], to stuck: Entry, from starts: [Model.State]
+    ) -> [Entry] {
+        func all(_ some: [Entry]) -> [Entry] {
+            (open + some).sorted { $0.invoked < $1.invoked }
+        }
         var kept = entries
         var size = kept.count
         while size > 0, budget > 0 {
@@ -67,7 +113,7 @@ struct Counterexample<Model: SequentialModel> {
             while start < kept.count, budget > 0 {
                 let end = min(start + size, kept.count)
                 let weaker = weaken(kept, start..<end, but: stuck)
-                if weaker != kept, case .stuck = search(weaker) {
+                if weaker != kept, isViolated(all(weaker), from: starts) {
                     changed = true
                     // The run may have lost some entries.
                     start = end - (kept.count - weaker.count)
@@ -99,8 +145,8 @@ struct Counterexample<Model: SequentialModel> {
 
     private func named(_ object: String) -> String { object.isEmpty ? "the object" : object }
 
-    private func line(_ entry: Entry, since entries: [Entry]) -> String {
-        let start = entries.first?.invoked ?? 0
+    /// - `start`: what times are counted from.
+    private func line(_ entry: Entry, since start: UInt64) -> String {
         let invoked = Milliseconds(entry.invoked - start)
         let process = "process \(entry.process)"
         switch entry.outcome {
@@ -126,9 +172,12 @@ struct Counterexample<Model: SequentialModel> {
                 other.outcome = .open
                 return other
             }
-            guard search(supposed) == .linearizable else { continue }
+            var search = LinearizationSearch(model: model, supposed)
+            let outcome = search.run(stepLimit: min(max(budget, 0), Self.trialLimit))
+            budget -= search.steps + supposed.count
+            guard outcome == .linearizable else { continue }
             lines.append("  as if this had taken effect, though it was refused:")
-            lines.append("    \(line(entry, since: entries))")
+            lines.append("    \(line(entry, since: entries.first?.invoked ?? 0))")
         }
         return lines
     }

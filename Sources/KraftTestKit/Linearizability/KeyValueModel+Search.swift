@@ -87,7 +87,8 @@ extension KeyValueModel {
             (.delete(0?), .deleted):
             return false
         case (.increment(let by), .incremented(let sum, _)):
-            return canCount(from: state, to: Array("\(sum &- by)".utf8), unheard)
+            return mayBeNumber && unheard.isDigitAppended
+                || canCount(from: state, to: Array("\(sum &- by)".utf8), unheard)
         case (.increment, _): return mayBeNumber
         case (.delete(nil), _), (_, .conflict(nil)):
             // That there is a value is all that counts, and any but this version.

@@ -29,6 +29,13 @@ extension KeyValueModel.Answer: CustomStringConvertible {
     private func suffix(_ version: UInt64?) -> String { version.map { " @\($0)" } ?? "" }
 }
 
+extension KeyValueModel.State: CustomStringConvertible {
+    public var description: String {
+        let version = isExact ? "@\(version)" : "after @\(version)"
+        return "\(value.map(words) ?? "no value") \(version)"
+    }
+}
+
 /// A value for a human: its text, or its bytes in hexadecimal, the middle left out if long.
 private func words(_ value: [UInt8]) -> String {
     let isPlain = value.allSatisfy { (0x20..<0x7F).contains($0) }

@@ -20,6 +20,7 @@ public struct LinearizabilityChecker<Model: SequentialModel>: Sendable {
     /// Checks all objects, also after one was found wrong.
     public func check(_ history: History<Model>) -> LinearizabilityReport {
         var report = LinearizabilityReport()
+        var counterexample = Counterexample(model: model)
         for (object, entries) in history.byObject {
             report.objects += 1
             report.count(entries)
@@ -30,7 +31,6 @@ public struct LinearizabilityChecker<Model: SequentialModel>: Sendable {
             case .linearizable: break
             case .undecided: report.undecided.append(object)
             case .stuck(let place):
-                var counterexample = Counterexample(model: model)
                 report.violations.append(
                     counterexample.explain(object, entries, stuckAt: place))
             }
@@ -100,7 +100,7 @@ public struct LinearizabilityViolation: Sendable, CustomStringConvertible {
 
 extension LinearizationSearch {
     /// - `entries`: of one object, by invocation. What was refused has no place in the order.
-    init(model: Model, _ entries: [History<Model>.Entry]) {
+    init(model: Model, _ entries: [History<Model>.Entry], from start: Model.State? = nil) {
         var heard: [Heard] = []
         var unheard: [Unheard] = []
         for entry in entries {
@@ -115,6 +115,6 @@ extension LinearizationSearch {
             case .refused: break
             }
         }
-        self.init(model: model, heard: heard, unheard: unheard)
+        self.init(model: model, heard: heard, unheard: unheard, from: start)
     }
 }

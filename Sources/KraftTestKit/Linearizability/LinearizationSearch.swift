@@ -100,11 +100,17 @@ struct LinearizationSearch<Model: SequentialModel> {
     /// Filled by `collectReady`.
     private var ready: [Int] = []
 
+    /// If set: how many heard operations precede, in real time, all that come later.
+    var cut: Int?
+    /// The states in which the order may be at the cut.
+    private(set) var statesAtCut: [Model.State] = []
+
     private(set) var steps = 0
     private var furthest = 0
 
     /// - `heard` and `unheard`: by invocation.
-    init(model: Model, heard: [Heard], unheard: [Unheard]) {
+    /// - `start`: the state in the beginning, if not the model's.
+    init(model: Model, heard: [Heard], unheard: [Unheard], from start: Model.State? = nil) {
         self.heard = heard
         byReturn = heard.indices.sorted { (heard[$0].returned, $0) < (heard[$1].returned, $1) }
         // The last place is the anchor of the list.
@@ -120,7 +126,7 @@ struct LinearizationSearch<Model: SequentialModel> {
         positions = heard.map { prepared.model.position($0.operation, $0.answer) }
         classes = LinearizationSearch.classes(unheard, as: prepared.unheard)
         used = Array(repeating: 0, count: classes.count)
-        state = number(of: model.initialState)
+        state = number(of: start ?? model.initialState)
     }
 
     /// - `simplified`: what the model makes of each operation.
@@ -203,6 +209,9 @@ struct LinearizationSearch<Model: SequentialModel> {
             previous[next[place]] = previous[place]
             while due < byReturn.count, isPlaced[byReturn[due]] { due += 1 }
             furthest = max(furthest, min(due, byReturn.count - 1))
+            if placedCount == cut, !statesAtCut.contains(states[state]) {
+                statesAtCut.append(states[state])
+            }
         }
         collectHeard()
     }
