@@ -50,6 +50,13 @@ extension Engine {
         guard let slot = table.slot(of: envelope.group),
             groups[slot].raft.replica.id >= envelope.to
         else { return tellUnknown(place, envelope, message) }
+        // Who asks an earlier life here may be removed itself, and know no one else to ask.
+        if groups[slot].raft.replica.id != envelope.to, case .vote = message {
+            let sender = Replica(peers[place].node, envelope.from)
+            if groups[slot].raft.tellRemoved(sender, effects: &raftEffects) {
+                absorb(slot, now: now)
+            }
+        }
         // What was meant for an earlier life here, or comes to one that must go, is void.
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving

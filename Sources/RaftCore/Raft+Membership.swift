@@ -170,11 +170,34 @@ extension Raft {
         effects.isRemoved = true
     }
 
+    /// A replica that may not campaign, and hears of no leader, asks whether it is still a member: who
+    /// added it may have lost its term, who dropped it may not have lived to say so. What it sends is
+    /// a rehearsal of a vote whose answers don't count.
+    func inquire(_ effects: inout RaftEffects) {
+        let question = Message.VoteRequest(
+            term: term.next, last: log.last, isPreVote: true, isTransfer: false)
+        for position in membership.members.indices
+        where membership.members[position].node != node && membership.isVoter(position) {
+            effects.messages.append((membership.members[position], .vote(question)))
+        }
+    }
+
     /// Tells a replica that asks for something that it is no member any more, if this one knows.
-    mutating func tellRemoved(_ sender: Replica, effects: inout RaftEffects) -> Bool {
+    public mutating func tellRemoved(_ sender: Replica, effects: inout RaftEffects) -> Bool {
         let committed = configurations[0]
-        guard committed.index <= commitIndex, committed.membership.position(of: sender) == nil,
-            let term = log.term(at: committed.index),
+        guard committed.index <= commitIndex, committed.membership.position(of: sender) == nil
+        else { return false }
+        // The entry that would have added it was lost, and another is committed in its place.
+        let added = sender.id.added
+        if added.index > .zero, added.index <= commitIndex,
+            let term = log.term(at: added.index), term > added.term
+        {
+            let place = EntryPosition(index: added.index, term: term)
+            effects.messages.append(
+                (sender, .removed(.init(term: self.term, configuration: place))))
+            return true
+        }
+        guard let term = log.term(at: committed.index),
             sender.id < ReplicaID(added: .init(index: committed.index, term: term))
         else { return false }
         sendRemoved(to: sender, &effects)

@@ -205,6 +205,7 @@ public struct Raft: Sendable {
         if now >= electionDeadline, role != .leader {
             guard canCampaign else {
                 armElection(after: options.electionTimeout, now: now)
+                if !canStand { inquire(&effects) }
                 return
             }
             if role == .candidate, !isOwnVoteDurable {
