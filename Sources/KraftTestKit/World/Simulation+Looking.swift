@@ -119,11 +119,11 @@ extension Simulation {
         }
     }
 
-    /// Whether a change of members is under way anywhere, as any running node sees it.
+    /// Whether a change of members is under way, as any running member sees it.
     public func isChanging(_ group: String) -> Bool {
         let place = position(of: group)
-        return nodes.contains { node in
-            guard let look = look(place, node) else { return false }
+        return members(of: group).contains { node in
+            guard let look = look(place, nodes[position(of: node)]) else { return false }
             return look.configurations.count > 1
                 || look.configurations.contains { $0.membership.goal != nil }
         }
@@ -136,13 +136,13 @@ extension Simulation {
             guard !members.contains(node.id), let glance = glance(place, node) else {
                 return false
             }
-            // Who was invited by a leader that lost its term before it had committed that holds
-            // nothing and asks nobody; and who was away so long that all members it knows of have
-            // gone themselves asks in vain. Both are harmless, and stay.
-            guard glance.lastIndex > .zero, let known = glance.configurations.last?.membership
-            else { return false }
-            return known.members.contains { member in
-                member.node != node.id && self.glance(place, nodes[position(of: member.node)]) != nil
+            // Who was away so long that all voters it knows of have gone themselves asks in vain. It
+            // is harmless, and stays.
+            guard let known = glance.configurations.last?.membership else { return false }
+            return known.members.indices.contains { number in
+                let member = known.members[number]
+                return member.node != node.id && known.isVoter(number)
+                    && self.glance(place, nodes[position(of: member.node)]) != nil
             }
         }.map(\.id)
     }
