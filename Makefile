@@ -7,15 +7,19 @@ BIN := .build/release
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 MINUTES ?= 10
+MUTANTS ?=
 SEED ?=
+OPERATIONS ?= 100000
+SECONDS_OF_CHAOS ?= 900
+CHAOS_ARGS ?=
 TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench sim soak clean
+.PHONY: help setup build demo test lint format bench sim chaos soak mutants dialogues clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the system packages that are missing (apt), or says which
 	@scripts/setup
@@ -30,9 +34,10 @@ demo: setup ## three nodes lose their leader and no write; DEMO_ARGS="--nodes 5 
 test: setup lint build ## lint, all tests, the quick benchmark; ends within bounded time
 	@scripts/test $(BIN) $(TEST_SECONDS) $(BENCH_SECONDS) $(CONFIG)
 
-lint: ## checks format, direction of imports, purity of the values
+lint: ## checks format, direction of imports, purity of the values, and that all mutants apply
 	@scripts/lint --self-test
 	@scripts/lint
+	@scripts/mutate --check
 
 format: ## formats the Swift sources in place
 	@swift format -i --parallel --recursive Package.swift Sources Tests Benchmarks
@@ -45,8 +50,21 @@ sim: build ## replays one seed of the simulator: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }
 	KRAFT_SIM_SEED=$(SEED) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
 
+chaos: setup ## real nodes under kill, stop and partition, history checked: OPERATIONS=100000 SEED=…
+	swift build $(CONFIG) --product kraft-node
+	swift build $(CONFIG) --product kraft-chaos
+	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
+		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
 soak: build ## new seeds of the simulator for MINUTES=10
 	KRAFT_SOAK_MINUTES=$(MINUTES) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+
+mutants: setup ## breaks the core line by line: is each caught? MUTANTS="read- vote-" for some
+	@scripts/mutate $(MUTANTS)
+
+dialogues: build ## writes the traces that the dialogues expect anew; then look at what changed
+	KRAFT_REWRITE_DIALOGUES=1 swift test $(CONFIG) --skip-build --filter DialogueTests
+	@git diff --stat -- Tests/RaftCoreTests/Dialogues
 
 clean: ## removes what was built
 	rm -rf .build

@@ -72,6 +72,7 @@ let package = Package(
             dependencies: [
                 "KraftMultiRaft", "KraftKeyValue",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], exclude: ["README.md"], swiftSettings: ours),
         .executableTarget(
             name: "kraft-node",
@@ -89,6 +90,15 @@ let package = Package(
             name: "kraft-sim", dependencies: ["KraftTestKit"], exclude: ["README.md"],
             swiftSettings: ours),
 
+        // Real nodes under fire, and their history checked.
+        .executableTarget(
+            name: "kraft-chaos",
+            dependencies: [
+                "KraftTestKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ], exclude: ["README.md"], swiftSettings: ours),
+
         .executableTarget(
             name: "kraft-bench",
             dependencies: [
@@ -98,7 +108,9 @@ let package = Package(
             ],
             path: "Benchmarks/kraft-bench", swiftSettings: ours),
 
-        .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"], swiftSettings: ours),
+        .testTarget(
+            name: "RaftCoreTests", dependencies: ["RaftCore"], exclude: ["Dialogues"],
+            swiftSettings: ours),
         .testTarget(
             name: "KraftRoutingTests", dependencies: ["KraftRouting"], swiftSettings: ours),
         .testTarget(
@@ -108,7 +120,8 @@ let package = Package(
             name: "KraftLoopTests", dependencies: ["KraftLoop"], exclude: ["README.md"],
             swiftSettings: ours),
         .testTarget(
-            name: "KraftKeyValueTests", dependencies: ["KraftKeyValue", "KraftEngine"],
+            name: "KraftKeyValueTests",
+            dependencies: ["KraftKeyValue", "KraftEngine", "KraftTestKit"],
             swiftSettings: ours),
         .testTarget(
             name: "KraftTestKitTests",
@@ -120,7 +133,7 @@ let package = Package(
         .testTarget(
             name: "KraftNodeTests",
             dependencies: [
-                "kraft-node", "KraftAdmin", "KraftMultiRaft",
+                "kraft-node", "kraft-chaos", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ], swiftSettings: ours),
     ]

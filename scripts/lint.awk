@@ -60,6 +60,7 @@ function allowed(target) {
         return " KraftAdmin KraftMultiRaft KraftKeyValue KraftEngine KraftRouting RaftCore "
     if (target == "kraft-sim")
         return " KraftTestKit KraftKeyValue KraftEngine KraftRouting RaftCore "
+    if (target == "kraft-chaos") return " KraftTestKit "
     if (target == "kraft-bench")
         return " KraftMultiRaft KraftKeyValue KraftEngine KraftRouting RaftCore "
     return ""

@@ -7,13 +7,13 @@ import Synchronization
 final class ClusterHandler: Sendable {
     private let manager: KraftMultiRaft
     private let directory: RoutingDirectory
-    private let addresses: [NodeID: String]
+    private let book: AddressBook
     private let rates = Mutex(RateMeter())
 
-    init(manager: KraftMultiRaft, directory: RoutingDirectory, addresses: [NodeID: String]) {
+    init(manager: KraftMultiRaft, directory: RoutingDirectory, book: AddressBook) {
         self.manager = manager
         self.directory = directory
-        self.addresses = addresses
+        self.book = book
     }
 
     func info(http: String) async -> HTTPAnswer { .json(await view(http).info) }
@@ -22,11 +22,17 @@ final class ClusterHandler: Sendable {
 
     private func view(_ http: String) async -> ClusterView {
         ClusterView(
-            status: await manager.status(), http: http, epoch: directory.current.version,
+            status: await manager.status(), http: http, epoch: directory.current?.version,
             nowUnixMilliseconds: Int64(Date().timeIntervalSince1970 * 1_000))
     }
 
-    func sharding() async -> HTTPAnswer {
+    func sharding() async throws(HTTPFault) -> HTTPAnswer {
+        guard let router = directory.current else {
+            var fault = HTTPFault(
+                .unavailable, "this node has not learned the cluster's routing yet")
+            fault.elsewhere = .anyHolder
+            throw fault
+        }
         let status = await manager.status()
         let counters = await manager.metrics().mapValues(\.commandsApplied)
         let rates = rates.withLock { $0.look(counters, now: .now) }
@@ -37,7 +43,7 @@ final class ClusterHandler: Sendable {
                 leader: group.leader, replicas: group.voters, keyCount: size.keyCount,
                 contentSizeBytes: size.bytes, writesPerSecond: rates[group.name] ?? 0)
         }
-        return .json(ShardingView(router: directory.current, groups: shards).json)
+        return .json(ShardingView(router: router, groups: shards).json)
     }
 
     /// What this node's replica holds; nothing for a group that isn't open here.
@@ -58,7 +64,7 @@ final class ClusterHandler: Sendable {
         do throws(KraftError) {
             return .json(await view(try await manager.status(of: name.string)).json)
         } catch {
-            throw HTTPFault(error, address: { addresses[$0] })
+            throw await .ofGroup(error, name, isRouted: directory.owns(name), book)
         }
     }
 
@@ -72,7 +78,7 @@ final class ClusterHandler: Sendable {
         do throws(KraftError) {
             try await manager.transferLeadership(of: name.string, to: body.to, timeout: timeout)
         } catch {
-            throw HTTPFault(error, address: { addresses[$0] })
+            throw await .ofGroup(error, name, isRouted: directory.owns(name), book)
         }
         return .json(["group": .string(name.string), "leader": .node(body.to)])
     }
@@ -88,9 +94,18 @@ final class ClusterHandler: Sendable {
     }
 
     func readiness() async throws(HTTPFault) -> HTTPAnswer {
-        let health = HealthView(await manager.status())
+        let status = await manager.status()
+        let health = HealthView(status)
         guard health.isReady else {
             throw HTTPFault(.unavailable, health.reasons.first ?? "not ready")
+        }
+        guard let router = directory.current else {
+            throw HTTPFault(.unavailable, "this node has not joined the cluster yet")
+        }
+        let held = Set(status.groups.map(\.name))
+        let isWhole = router.owners.allSatisfy { held.contains($0.group) }
+        guard isWhole || PassingOn.canPass(to: status.peers) else {
+            throw HTTPFault(.unavailable, "no node is heard that may hold the other groups")
         }
         return .json(["status": "ready"])
     }

@@ -5,10 +5,12 @@ import KraftMultiRaft
 struct KeyHandler: Sendable {
     let manager: KraftMultiRaft
     let directory: RoutingDirectory
-    let addresses: [NodeID: String]
+    let book: AddressBook
+    let sessions: SessionKeeper
 
+    /// - `session`: which a write belongs to; reads have none.
     func handle(
-        _ request: KeyRequest, deadline: ContinuousClock.Instant
+        _ request: KeyRequest, session: SessionUse?, deadline: ContinuousClock.Instant
     ) async throws(HTTPFault) -> HTTPAnswer {
         switch request {
         case .read(let key, let consistency):
@@ -21,7 +23,14 @@ struct KeyHandler: Sendable {
             let (group, result) = try await perform(
                 command.key, deadline: deadline, isRead: false
             ) { group, epoch, timeout throws(KraftError) in
-                try await group.proposeIndexed(command, route: epoch, timeout: timeout)
+                guard let session else {
+                    return try await group.proposeIndexed(command, route: epoch, timeout: timeout)
+                }
+                let result = try await group.proposeIndexed(
+                    command, session: session.token.id, sequence: session.sequence, route: epoch,
+                    timeout: timeout)
+                sessions.used(session.token)
+                return result
             }
             return try KeyRequest.answer(result.reply, group: group, index: result.index)
         }
@@ -34,17 +43,32 @@ struct KeyHandler: Sendable {
         do throws(KraftError) {
             return try await withFreshRoute(
                 deadline: deadline,
-                route: { directory.route(key.bytes) },
+                route: { () throws(KraftError) in try directory.route(key.bytes) },
                 refresh: { await refresh() },
                 attempt: { route, timeout throws(KraftError) in
                     let group = try manager.group(route.group.string, of: KeyValueStore.self)
                     return (route.group, try await body(group, route.epoch, timeout))
                 })
         } catch {
-            throw .ofKey(
-                error, group: directory.route(key.bytes).group, isRead: isRead,
-                address: { addresses[$0] })
+            throw await fault(
+                error, group: error.group ?? (try? directory.route(key.bytes).group),
+                isRead: isRead)
         }
+    }
+
+    private func fault(
+        _ error: KraftError, group: GroupName?, isRead: Bool
+    ) async -> HTTPFault {
+        var leader: String?
+        if let node = error.leader { leader = await book.address(of: node) }
+        var fault = HTTPFault.ofKey(error, group: group, isRead: isRead) { _ in leader }
+        // A witness has nothing to read.
+        if isRead, error.code == .unavailable, let group,
+            let status = try? await manager.status(of: group.string), status.role == .witness
+        {
+            fault.elsewhere = .anyHolder
+        }
+        return fault
     }
 
     /// Asks this node's groups for their epochs. They may lag behind the leader that refused the

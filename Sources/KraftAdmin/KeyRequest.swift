@@ -33,18 +33,28 @@ enum KeyRequest: Equatable {
     private static func consistency(
         _ parameters: QueryParameters
     ) throws(HTTPFault) -> ReadConsistency {
+        let consistency: ReadConsistency
         switch parameters["consistency"] {
-        case nil, "linearizable": break
-        case "local": return .local
-        case "lease", "bounded":
-            throw .notImplemented("consistency=\(parameters["consistency"] ?? "")")
+        case nil, "linearizable": consistency = .linearizable
+        case "local": consistency = .local
+        case "lease": consistency = .lease
+        case "bounded":
+            guard let milliseconds = try parameters.unsigned("max_staleness_ms") else {
+                throw .badRequest("max_staleness_ms: missing; consistency=bounded needs it")
+            }
+            guard milliseconds <= stalenessLimitMilliseconds else {
+                throw .badRequest("max_staleness_ms: must be at most \(stalenessLimitMilliseconds)")
+            }
+            return .bounded(.milliseconds(Int64(milliseconds)))
         default: throw .badRequest("consistency: must be linearizable, lease, bounded or local")
         }
         guard parameters["max_staleness_ms"] == nil else {
             throw .badRequest("max_staleness_ms: goes with consistency=bounded only")
         }
-        return .linearizable
+        return consistency
     }
+
+    static let stalenessLimitMilliseconds: UInt64 = 3_600_000
 
     // MARK: Answers
 
@@ -112,16 +122,20 @@ extension HTTPFault {
     }
 
     /// An error of a key's request. A group that isn't here is `unavailable`: `not_found` is kept
-    /// for a key without a value. A read has no outcome that could be unknown.
+    /// for a key without a value; another node may hold the group. A read has no outcome that could
+    /// be unknown.
     static func ofKey(
-        _ error: KraftError, group: GroupName, isRead: Bool, address: (NodeID) -> String?
+        _ error: KraftError, group: GroupName?, isRead: Bool, address: (NodeID) -> String?
     ) -> HTTPFault {
+        let isElsewhere = error.code == .notFound
         var error = error
         if error.group == nil { error.group = group }
         if error.code == .notFound || (isRead && error.code == .outcomeUnknown) {
             error = KraftError(
                 .unavailable, error.message, group: error.group, leader: error.leader)
         }
-        return HTTPFault(error, address: address)
+        var fault = HTTPFault(error, address: address)
+        if isElsewhere { fault.elsewhere = .anyHolder }
+        return fault
     }
 }

@@ -57,6 +57,9 @@ public struct Completion {
         case refused(Refusal, leader: NodeID)
         /// May or may not take effect.
         case unknown
+        /// A session's command from so far back that nobody can tell whether it took effect. It does
+        /// so no more, and to ask again brings no other answer.
+        case forgotten
     }
 
     /// Why a request was refused.
@@ -82,6 +85,11 @@ public struct Completion {
         /// A change that doesn't fit the members of the group, or names a node that isn't in the
         /// cluster.
         case badChange = 21
+        /// The session is unknown or has expired: what was proposed in it now was not carried out.
+        /// An earlier try of the same sequence may have been.
+        case sessionExpired = 30
+        /// A session of this id is open with another time to live.
+        case sessionTaken = 31
     }
 }
 

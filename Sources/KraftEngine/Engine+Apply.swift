@@ -52,6 +52,7 @@ extension Engine {
             index = index.next
         }
         guard applyScratch.count > 0 else {
+            settleSessions(slot, ReplyBuffer())
             finishApply(slot, upTo: last)
             return nil
         }
@@ -79,6 +80,8 @@ extension Engine {
             let epoch = Epoch(UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)))
             groups[slot].epoch = max(groups[slot].epoch, epoch)
         case .membership: membershipApplied(slot, bytes)
+        case .session: changeSessions(slot, index, bytes)
+        case .sessionCommand: takeSessionCommand(slot, index, bytes)
         case .noOp, .withheld, nil: break
         }
     }
@@ -87,15 +90,29 @@ extension Engine {
     private mutating func refusePending(
         _ slot: Int, at index: LogIndex, _ refusal: Completion.Refusal
     ) {
-        let term = groups[slot].raft.log.term(at: index)
-        for place in groups[slot].pending.indices {
-            let pending = groups[slot].pending[place]
-            guard pending.index <= index else { return }
-            guard pending.index == index, pending.term == term else { continue }
-            if case .gone = pending.origin { continue }
-            forgetPending(slot, place)
-            refuse(pending.origin, refusal, leader: groups[slot].raft.leader)
+        guard let origin = takePending(slot, at: index) else { return }
+        refuse(origin, refusal, leader: groups[slot].raft.leader)
+    }
+
+    /// Who waits on this node for the entry that was committed at `index`; from now on nobody does.
+    mutating func takePending(_ slot: Int, at index: LogIndex) -> Origin? {
+        var (low, high) = (0, groups[slot].pending.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if groups[slot].pending[middle].index < index {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
+        guard low < groups[slot].pending.count else { return nil }
+        let pending = groups[slot].pending[low]
+        guard pending.index == index, pending.term == groups[slot].raft.log.term(at: index) else {
+            return nil
+        }
+        if case .gone = pending.origin { return nil }
+        forgetPending(slot, low)
+        return pending.origin
     }
 
     /// `work` has been applied; `replies` holds one reply a command.
@@ -106,6 +123,7 @@ extension Engine {
         guard isLive[slot], groups[slot].isApplying else { return }
         precondition(replies.count == work.batch.count, "one reply a command")
         groups[slot].isApplying = false
+        settleSessions(slot, replies)
         if !groups[slot].pending.isEmpty { answer(work, replies, now: now) }
         groups[slot].metrics.commandsApplied += UInt64(work.batch.count)
         groups[slot].metrics.bytesApplied += UInt64(work.batch.byteCount)

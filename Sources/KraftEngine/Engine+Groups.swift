@@ -56,7 +56,7 @@ extension Engine {
         let slot = insert(
             RecoveredGroup(
                 id: id, name: record.name, incarnation: record.incarnation,
-                replica: record.replica,
+                replica: record.replica, isWitness: record.isWitness,
                 configurations: [.init(index: .zero, membership: record.base)]),
             now: now)
         groups[slot].hardStateBatch = writeGroup(.groupCreated, record, id)
@@ -116,7 +116,7 @@ extension Engine {
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
             log: recovered.terms, options: raftOptions, seed: dice.next(),
-            votesHeldUntil: votesHeldUntil, now: now)
+            isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
         guard let base = recovered.configurations.first?.membership else {
             preconditionFailure("a group without members")
         }
@@ -171,7 +171,11 @@ extension Engine {
         guard isLive[slot], groups[slot].isStopped else { return }
         groups[slot].isStopped = false
         // Who leads may have changed meanwhile; what was promised to who led holds on.
+        let leader = groups[slot].raft.leader
         suspectLeader(of: slot, after: configuration.timing.electionTimeout, now: now)
+        // It must hear on this very connection that it is followed no more, before any beat that
+        // it could take for a promise.
+        if leader != configuration.node { inquire(slot, at: leader) }
         queueApply(slot)
         touch(slot)
     }
@@ -193,7 +197,9 @@ extension Engine {
         let group = groups[slot]
         let record = GroupRecord(
             name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
-            base: group.base, isFormerMember: isFormerMember)
+            base: group.base, isFormerMember: isFormerMember,
+            isWitness: group.raft.isBornWitness)
+        if isFormerMember { formerChanges[group.name] = group.endedChanges }
         let batch = writeGroup(.groupRemoved, record, group.id)
         table.remove(group.id)
         slotOfName[group.name] = nil
@@ -310,7 +316,18 @@ extension Engine {
     public mutating func forceElection(_ slot: GroupSlot, now: Instant) -> Bool {
         let slot = slot.rawValue
         guard !isFenced, isLive[slot], groups[slot].isRunning else { return false }
-        holdPromise(of: slot)
+        let leader = groups[slot].raft.leader
+        if groups[slot].raft.isLeaderSupported, let place = peerPlace(of: leader),
+            peers[place].isReady, now < peers[place].promisedUntil
+        {
+            // Bound by a lease, which the leader alone can end: it is asked to step down.
+            var out = FieldWriter(
+                reserve(NodeMessage.ForwardedTransfer.size, to: place), .transfer)
+            out.put(groups[slot].id.rawValue)
+            out.put(NodeID.none.rawValue)
+            return true
+        }
+        keepPromise(slot)
         let isForced = groups[slot].raft.forceElection(now: now, effects: &raftEffects)
         absorb(slot, now: now)
         return isForced

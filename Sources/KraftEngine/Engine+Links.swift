@@ -68,8 +68,7 @@ extension Engine {
 
     /// The node with the lower id dials.
     private func isToDial(_ place: Int) -> Bool {
-        configuration.node < peers[place].node && !peers[place].hasLeft && !hasLeftCluster
-            && isIntroduced
+        configuration.node < peers[place].node && !peers[place].hasLeft && isIntroduced
     }
 
     mutating func updateNodeDeadline() {
@@ -126,19 +125,20 @@ extension Engine {
         peers[place].supportedUntil = max(peers[place].supportedUntil, until)
     }
 
+    /// What this node has promised to the leader's node holds, whoever wants a vote.
+    mutating func keepPromise(_ slot: Int) {
+        guard groups[slot].raft.isLeaderSupported,
+            let place = peerPlace(of: groups[slot].raft.leader)
+        else { return }
+        groups[slot].raft.holdVotes(until: peers[place].promisedUntil)
+    }
+
     /// What this node has promised the leader's node holds on.
     mutating func suspectLeader(of slot: Int, after delay: Nanoseconds, now: Instant) {
         let leader = groups[slot].raft.leader
         let promised = peerPlace(of: leader).map { peers[$0].promisedUntil } ?? .zero
         groups[slot].raft.leaderSuspected(now: now, after: delay, promisedUntil: promised)
         touch(slot)
-    }
-
-    /// An election that is forced although there is a leader: what this node has promised the
-    /// leader's node binds its votes all the same.
-    mutating func holdPromise(of slot: Int) {
-        guard let place = peerPlace(of: groups[slot].raft.leader) else { return }
-        groups[slot].raft.holdVotes(until: peers[place].promisedUntil)
     }
 
     /// Nothing was heard of the node for an election timeout.
@@ -194,12 +194,26 @@ extension Engine {
         let hello = Hello(
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: peers[place].node, boot: boot,
-            store: bootRecord.store, lives: bootRecord.lives, address: configuration.address,
-            info: configuration.info
+            store: bootRecord.store, lives: bootRecord.lives, known: peers[place].identity,
+            address: configuration.address, info: info
         ).encoded()
         let target = reserve(hello.count, to: place)
         hello.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         peers[place].writer?.seal(.hello, format: wire)
+    }
+
+    /// Has peers know something else of this node (`EngineConfiguration.info`): those that are
+    /// connected are told at once. Throws `configuration` for more than 256 bytes.
+    public mutating func setInfo(_ info: String) throws(KraftError) {
+        guard info.utf8.count <= Hello.infoLimit else {
+            throw KraftError(.configuration, "info: must have at most \(Hello.infoLimit) bytes")
+        }
+        guard info != self.info else { return }
+        self.info = info
+        var writer = ByteWriter()
+        writer.write(MessageTag.info.rawValue)
+        writer.writeString(info)
+        for place in peers.indices where peers[place].isReady { send(writer, to: place) }
     }
 
     // MARK: Accepting
@@ -241,6 +255,10 @@ extension Engine {
             objection = peers[place].identity.objection(hello)
             if objection != nil { rare.identitiesRefused += 1 }
         }
+        if objection == nil, !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+            objection = PeerIdentity.olderCopy(configuration.node)
+            rare.identitiesRefused += 1
+        }
         if let objection {
             refuse(connection, peer: hello.node, objection, tell: true)
             return
@@ -278,7 +296,6 @@ extension Engine {
     }
 
     private mutating func meet(_ hello: Hello, now: Instant) {
-        joining.isDone = true
         onRoster(
             [RosterEntry(node: hello.node, address: hello.address, generation: 0)], now: now)
     }
@@ -303,7 +320,10 @@ extension Engine {
         peers[place].link = .ready
         peers[place].boot = hello.boot
         peers[place].info = hello.info
-        note(hello, at: place)
+        peers[place].ownAddress = hello.address
+        peers[place].newIdentity = PeerIdentity(
+            store: hello.store, lives: hello.lives, boot: hello.boot)
+        joining.isDone = true
         peers[place].dialPause = timing.reconnectMinimum
         peers[place].nextBeat = now
         peers[place].lastBeatHeard = 0
@@ -342,13 +362,16 @@ extension Engine {
     private mutating func linkLost(_ place: Int, now: Instant) {
         let node = peers[place].node
         let wasReady = peers[place].isReady
-        let pause = peers[place].dialPause
+        let dialPause = peers[place].dialPause
         peers[place].link = .down
         peers[place].reader = FrameReader()
         peers[place].writer = nil
         peers[place].queued.removeAll()
         peers[place].queuedBytes = 0
         peers[place].supportedUntil = .zero
+        peers[place].newIdentity = nil
+        // Who has left only asks now and then whether it was taken in again.
+        let pause = hasLeftCluster ? .seconds(10) : dialPause
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
         peers[place].nextDial = now + pause + jitter
         peers[place].dialPause = Nanoseconds(
@@ -458,6 +481,9 @@ extension Engine {
             }
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
+                if !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+                    objection = PeerIdentity.olderCopy(configuration.node)
+                }
                 if objection != nil { rare.identitiesRefused += 1 }
             }
             if let objection { return linkRefused(place, objection, now: now) }
@@ -467,6 +493,7 @@ extension Engine {
             linkRefused(place, "refused: " + String(decoding: text, as: UTF8.self), now: now)
         case (.ready, .messages):
             heard(place, now: now)
+            if let identity = peers[place].newIdentity { note(identity, at: place) }
             onMessages(place, body, now: now)
         default: badFrame(place, "a frame out of turn", now: now)
         }

@@ -123,6 +123,7 @@ extension Engine {
             complete(.local(waiting.token), .done(index: .zero, replyStart: 0, replyCount: 0))
         }
         releaseDeferred(now: now)
+        if !joinAnswers.isEmpty { answerJoins() }
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {
             bootBatch = 0

@@ -207,7 +207,7 @@ extension Engine {
         var leader = NodeID.none
         switch outcome {
         case .done: break
-        case .unknown: code = NodeMessage.ForwardedOutcome.unknown
+        case .unknown, .forgotten: code = NodeMessage.ForwardedOutcome.unknown
         case .refused(let refusal, let hint): (code, leader) = (refusal.rawValue, hint)
         }
         var out = FieldWriter(reserve(NodeMessage.ChangeReply.size, to: place), .changeReply)
@@ -223,7 +223,13 @@ extension Engine {
     /// Which members there are, by this replica's log, is another.
     mutating func membershipChanged(_ slot: Int, now: Instant) {
         rare.membershipsChanged += 1
-        if groups[slot].raft.isLeader { noteUnreachable(slot) }
+        if groups[slot].raft.isLeader {
+            noteUnreachable(slot)
+            // Of those who vote now some may have died before they did.
+            groups[slot].raft.checkQuorum(
+                alive: aliveMembers(of: slot), now: now, effects: &raftEffects)
+            if !groups[slot].raft.isLeader { absorb(slot, now: now) }
+        }
         effects.notices.append(.membersChanged(slot: GroupSlot(rawValue: slot)))
         touch(slot)
     }
@@ -243,17 +249,18 @@ extension Engine {
     /// How a change of members stands, as far as this replica knows.
     public func state(of change: EntryPosition, in slot: GroupSlot) -> ChangeState {
         let group = groups[slot.rawValue]
-        var ended = group.finishedChanges
-        if let last = group.raft.configurations[0].membership.finished { ended.append(last) }
-        if let end = ended.last(where: { $0.change == change }) {
-            return end.isAbandoned ? .abandoned : .done
-        }
+        if let end = ChangeState(of: change, in: group.endedChanges) { return end }
         let isHeld = group.raft.configurations.contains {
             $0.membership.goal?.change == change || $0.membership.finished?.change == change
         }
         if isHeld || group.raft.commitIndex < change.index { return .running }
         // Something else was committed in its place.
         return group.raft.log.term(at: change.index) == change.term ? .forgotten : .lost
+    }
+
+    /// As that, for a group that this node was removed from: nil unless it saw the change end.
+    public func state(of change: EntryPosition, inFormer name: GroupName) -> ChangeState? {
+        ChangeState(of: change, in: formerChanges[name] ?? [])
     }
 
     // MARK: Coming
@@ -273,14 +280,17 @@ extension Engine {
     mutating func onUnknownReplica(_ place: Int, _ unknown: NodeMessage.UnknownReplica) {
         let replica = Replica(peers[place].node, unknown.replica)
         guard let slot = table.slot(of: unknown.group), groups[slot].raft.isLeader,
-            groups[slot].raft.membership.position(of: replica) != nil
+            let position = groups[slot].raft.membership.position(of: replica),
+            // It held entries once: it has lost its memory, and must not live again.
+            groups[slot].raft.progress[position].match == .zero
         else { return }
+        let isWitness = groups[slot].raft.membership.witnesses.contains(position)
         var writer = ByteWriter()
         writer.write(MessageTag.invitation.rawValue)
         writer.write(unknown.group.rawValue)
         let record = GroupRecord(
             name: groups[slot].name, incarnation: groups[slot].incarnation,
-            replica: unknown.replica, base: groups[slot].base)
+            replica: unknown.replica, base: groups[slot].base, isWitness: isWitness)
         writer.write(raw: record.encoded)
         send(writer, to: place)
     }
@@ -305,16 +315,52 @@ extension Engine {
             formerReplicas[id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
         } else if let slot = slotOfName[record.name] {
-            // Two groups of one name: this node was told of others first. Without a log nobody has
-            // ever counted on it here.
-            guard groups[slot].raft.log.lastIndex == .zero, !groups[slot].isOpened else {
+            // Two groups of one name: this node was told of others first. Without a log and a vote
+            // nobody has ever counted on it here.
+            let raft = groups[slot].raft
+            guard raft.log.lastIndex == .zero, raft.hardState == HardState(),
+                !groups[slot].isOpened
+            else {
                 effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
                 return
             }
-            _ = discard(slot, isFormerMember: false, now: now)
+            formerReplicas[groups[slot].id] = raft.replica.id
+            _ = discard(slot, isFormerMember: true, now: now)
         }
         rare.replicasInvited += 1
         touch(create(id, record, now: now))
+        var out = FieldWriter(reserve(NodeMessage.ReplicaBegun.size, to: place), .replicaBegun)
+        out.put(id.rawValue)
+        out.put(record.replica)
+    }
+
+    /// What was sent to the replica before it was there is lost: nobody waits for its answer.
+    mutating func onReplicaBegun(_ place: Int, _ begun: NodeMessage.ReplicaBegun) {
+        let replica = Replica(peers[place].node, begun.replica)
+        guard let slot = table.slot(of: begun.group), groups[slot].raft.isLeader,
+            groups[slot].raft.membership.position(of: replica) != nil
+        else { return }
+        groups[slot].raft.peerConnected(replica.node)
+        touch(slot)
+    }
+
+    /// A replica here can't find its leader, or has let go of it: whoever leads, or knows that it
+    /// is no member any more, says so. To one node, or to all that can be reached.
+    mutating func inquire(_ slot: Int, at node: NodeID?) {
+        for place in peers.indices
+        where peers[place].isReady && (node == nil || peers[place].node == node) {
+            var out = FieldWriter(
+                reserve(NodeMessage.UnknownReplica.size, to: place), .inquiry)
+            out.put(groups[slot].id.rawValue)
+            out.put(groups[slot].raft.replica.id)
+        }
+    }
+
+    mutating func onInquiry(_ place: Int, _ inquiry: NodeMessage.UnknownReplica, now: Instant) {
+        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped else { return }
+        groups[slot].raft.onInquiry(
+            from: Replica(peers[place].node, inquiry.replica), effects: &raftEffects)
+        absorb(slot, now: now)
     }
 
     // MARK: Going
@@ -353,4 +399,9 @@ public enum ChangeState: String, Sendable {
     case lost
     /// It ended so long ago that how is forgotten.
     case forgotten
+
+    fileprivate init?(of change: EntryPosition, in ended: [Membership.FinishedChange]) {
+        guard let end = ended.last(where: { $0.change == change }) else { return nil }
+        self = end.isAbandoned ? .abandoned : .done
+    }
 }

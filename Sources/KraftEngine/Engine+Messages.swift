@@ -31,10 +31,16 @@ extension Engine {
         case .readIndexReply(let reply): onReadIndexReply(place, reply, now: now)
         case .transfer(let transfer):
             guard let slot = table.slot(of: transfer.group) else { return }
+            if transfer.target.isNone {
+                return stepDown(GroupSlot(rawValue: slot), now: now)
+            }
             startTransfer(slot, to: transfer.target, now: now)
         case .unknownReplica(let unknown): onUnknownReplica(place, unknown)
+        case .inquiry(let inquiry): onInquiry(place, inquiry, now: now)
         case .invitation(let invitation): onInvitation(place, invitation, now: now)
+        case .replicaBegun(let begun): onReplicaBegun(place, begun)
         case .roster(let entries): onRoster(entries, now: now)
+        case .info(let info): peers[place].info = info
         case .change(let change): onForwardedChange(place, change, now: now)
         case .changeReply(let reply): onChangeReply(place, reply, now: now)
         }
@@ -50,20 +56,13 @@ extension Engine {
         guard let slot = table.slot(of: envelope.group),
             groups[slot].raft.replica.id >= envelope.to
         else { return tellUnknown(place, envelope, message) }
-        // Who asks an earlier life here may be removed itself, and know no one else to ask.
-        if groups[slot].raft.replica.id != envelope.to, case .vote = message {
-            let sender = Replica(peers[place].node, envelope.from)
-            if groups[slot].raft.tellRemoved(sender, effects: &raftEffects) {
-                absorb(slot, now: now)
-            }
-        }
         // What was meant for an earlier life here, or comes to one that must go, is void.
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
         if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
         if case .timeoutNow = message, !isTicking(slot) { return }
-        if case .vote(let vote) = message, vote.isForced { holdPromise(of: slot) }
+        if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
@@ -91,6 +90,7 @@ extension Engine {
         let isReadConfirmed = raftEffects.isReadConfirmed
         let isMembershipChanged = raftEffects.isMembershipChanged
         if raftEffects.isRemoved { groups[slot].isLeaving = true }
+        if raftEffects.isAstray { inquire(slot, at: nil) }
         if raftEffects.isContradicted {
             effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
         }

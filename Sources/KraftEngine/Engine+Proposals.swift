@@ -13,13 +13,14 @@ extension Engine {
         token: RequestToken, deadline: Instant, now: Instant
     ) {
         take(
-            slot.rawValue, command, route: route?.rawValue ?? 0, origin: .local(token),
+            slot.rawValue, .command, command, route: route?.rawValue ?? 0, origin: .local(token),
             deadline: deadline)
     }
 
-    private mutating func take(
-        _ slot: Int, _ command: UnsafeRawBufferPointer, route: UInt64, origin: Origin,
-        deadline: Instant
+    /// `kind`: `command`, `session` or `sessionCommand`; the latter two hold their route themselves.
+    mutating func take(
+        _ slot: Int, _ kind: EntryKind, _ command: UnsafeRawBufferPointer, route: UInt64,
+        origin: Origin, deadline: Instant
     ) {
         let limits = configuration.limits
         guard !isFenced else { return refuse(origin, .nodeStopped) }
@@ -27,7 +28,9 @@ extension Engine {
             return refuse(origin, .groupNotFound)
         }
         guard !groups[slot].isStopped else { return refuse(origin, .groupStopped) }
-        guard command.count <= limits.commandSizeBytes else { return refuse(origin, .tooLarge) }
+        guard command.count - kind.proposalHeaderSize <= limits.commandSizeBytes else {
+            return refuse(origin, .tooLarge)
+        }
         guard groups[slot].isAccepting(limits.pendingProposalsPerGroup),
             groups[slot].pendingBytes + command.count <= limits.pendingBytesPerGroup,
             waitingRequests < limits.pendingRequests, log.waitingBytes < limits.logQueueBytes
@@ -35,7 +38,8 @@ extension Engine {
         waitingRequests += 1
         groups[slot].pendingBytes += command.count
         if groups[slot].raft.isLeader, !groups[slot].raft.isTransferring {
-            let place = stage.add(command, route: route, origin: origin, deadline: deadline)
+            let place = stage.add(
+                kind, command, route: route, origin: origin, deadline: deadline)
             if groups[slot].stagedCount == 0 {
                 groups[slot].firstStaged = place
             } else {
@@ -47,7 +51,8 @@ extension Engine {
             rare.proposalsParked += 1
             groups[slot].parked.append(
                 ParkedProposal(
-                    command: Array(command), route: route, origin: origin, deadline: deadline))
+                    kind: kind, command: Array(command), route: route, origin: origin,
+                    deadline: deadline))
             noteDeadline(deadline, slot)
         }
         touch(slot)
@@ -62,6 +67,7 @@ extension Engine {
         groups[slot].firstStaged = -1
         groups[slot].stagedCount = 0
         let runLimit = min(1 << 20, configuration.log.segmentSizeBytes / 8)
+        let stamp = groups[slot].sessions?.stamp(now) ?? 0
         while place >= 0 {
             let first = place
             var count = 0
@@ -84,7 +90,7 @@ extension Engine {
                 var target = target
                 var next = first
                 for _ in 0..<count {
-                    target = stage.write(proposals[Int(next)], to: target)
+                    target = stage.write(proposals[Int(next)], stamp: stamp, to: target)
                     next = proposals[Int(next)].next
                 }
             }
@@ -118,8 +124,8 @@ extension Engine {
             let proposal = proposals[Int(next)]
             groups[slot].parked.append(
                 ParkedProposal(
-                    command: Array(stage.command(of: proposal)), route: proposal.route,
-                    origin: proposal.origin, deadline: proposal.deadline))
+                    kind: proposal.kind, command: Array(stage.command(of: proposal)),
+                    route: proposal.route, origin: proposal.origin, deadline: proposal.deadline))
             noteDeadline(proposal.deadline, slot)
             next = proposal.next
         }
@@ -137,7 +143,7 @@ extension Engine {
                 groups[slot].pendingBytes -= parked.command.count
                 parked.command.withUnsafeBytes { command in
                     take(
-                        slot, command, route: parked.route, origin: parked.origin,
+                        slot, parked.kind, command, route: parked.route, origin: parked.origin,
                         deadline: parked.deadline)
                 }
             }
@@ -195,6 +201,7 @@ extension Engine {
         out.put(groups[slot].id.rawValue)
         out.put((proposal.deadline - now).rawValue)
         out.put(proposal.route)
+        out.put(proposal.kind.rawValue)
         out.put(UInt32(count))
         proposal.command.withUnsafeBytes { bytes in
             if let source = bytes.baseAddress {
@@ -220,7 +227,8 @@ extension Engine {
             return refuse(origin, .unavailable, leader: groups[slot].raft.leader)
         }
         take(
-            slot, command, route: header.route, origin: origin, deadline: now + header.timeout)
+            slot, header.kind, command, route: header.route, origin: origin,
+            deadline: now + header.timeout)
     }
 
     mutating func onOutcome(
@@ -242,13 +250,17 @@ extension Engine {
             complete(
                 request.proposal.origin,
                 .done(index: outcome.index, replyStart: start, replyCount: reply.count))
+        case NodeMessage.ForwardedOutcome.forgotten:
+            complete(request.proposal.origin, .forgotten)
         case NodeMessage.ForwardedOutcome.unknown: complete(request.proposal.origin, .unknown)
         default:
             let refusal = Completion.Refusal(rawValue: outcome.code) ?? .unavailable
             let isAlive =
                 isLive[request.slot] && groups[request.slot].serial == request.serial
                 && groups[request.slot].isRunning
-            let mayMove = refusal == .unavailable || refusal == .groupStopped
+            // Who led may have been removed from the group meanwhile.
+            let mayMove =
+                refusal == .unavailable || refusal == .groupStopped || refusal == .groupNotFound
             if mayMove, isAlive, now < request.proposal.deadline {
                 // It took no effect there, so it may be tried at the true leader.
                 park(request, now: now)
@@ -469,6 +481,7 @@ extension Engine {
         var reply = 0..<0
         switch outcome {
         case .unknown: break
+        case .forgotten: code = NodeMessage.ForwardedOutcome.forgotten
         case .refused(let refusal, let hint):
             code = refusal.rawValue
             leader = hint

@@ -24,7 +24,7 @@ extension Engine {
         if let objection = objection(toJoining: node, address: address, store: nil) {
             throw KraftError(.conflict, objection)
         }
-        if let place = peerPlace(of: node), !peers[place].hasLeft {
+        if node == configuration.node || peerPlace(of: node).map({ !peers[$0].hasLeft }) == true {
             // A member already.
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
             return
@@ -49,6 +49,9 @@ extension Engine {
         } else {
             throw KraftError(.notFound, "node \(node) is not a member")
         }
+        guard entry.generation < RosterEntry.generationLimit else {
+            throw KraftError(.conflict, "node \(node) has joined and left too often")
+        }
         entry.generation += 1
         entry.hasLeft = true
         let batch = learn(entry, now: now) ?? log.collecting
@@ -60,24 +63,27 @@ extension Engine {
         toJoining node: NodeID, address: String, store: UInt64?
     ) -> String? {
         if node == configuration.node {
-            return address == configuration.address && store == nil
+            return address == configuration.address && store == nil && !hasLeftCluster
                 ? nil : "node \(node) is this node"
         }
         guard let place = peerPlace(of: node) else {
             return peers.count < RosterEntry.countLimit ? nil : "the cluster is full"
+        }
+        guard peers[place].generation < RosterEntry.generationLimit else {
+            return "node \(node) has joined and left too often"
         }
         guard !peers[place].hasLeft else { return nil }
         let known = peers[place].identity.store
         if let store, known != 0, known != store {
             return "node \(node) is a member with another data folder; let it leave first"
         }
-        let addresses = [peers[place].address, peers[place].ownAddress]
-        return addresses.contains(address) || known == 0 || store == known
+        // It may call from elsewhere than was announced; another announcement is another node.
+        let isSame = store != nil || address == peers[place].address
+        return isSame || address == peers[place].ownAddress
             ? nil : "node \(node) is a member at \(peers[place].address)"
     }
 
     private mutating func admit(_ node: NodeID, address: String, now: Instant) -> UInt64 {
-        if node == configuration.node { return log.collecting }
         let known = peerPlace(of: node).map { peers[$0].generation } ?? 0
         let entry = RosterEntry(node: node, address: address, generation: known + 1)
         let batch = learn(entry, now: now) ?? log.collecting
@@ -109,7 +115,8 @@ extension Engine {
         for (node, identity) in recovered.identities {
             if let place = peerPlace(of: node) { peers[place].identity = identity }
         }
-        if !peers.isEmpty { joining.isDone = true }
+        // Who knows others asks the seeds only if none of those can be reached.
+        if !peers.isEmpty { joining.nextTry = now + .seconds(5) }
     }
 
     /// Writes down and acts on news; returns the batch, or nil if it isn't news.
@@ -151,9 +158,19 @@ extension Engine {
         peers[place].generation = entry.generation
         peers[place].address = entry.address
         peers[place].hasLeft = entry.hasLeft
-        if isBack { peers[place].identity = PeerIdentity() }
+        // As long as a group counts on what that node held, it may only come back with it.
+        if isBack, !isMemberSomewhere(entry.node) { peers[place].identity = PeerIdentity() }
         if isBack || isMoved { peers[place].nextDial = now }
         effects.notices.append(.rosterChanged(entry.node, hasLeft: entry.hasLeft))
+    }
+
+    private func isMemberSomewhere(_ node: NodeID) -> Bool {
+        groups.indices.contains { slot in
+            isLive[slot]
+                && groups[slot].raft.configurations.contains {
+                    $0.membership.position(of: node) != nil
+                }
+        }
     }
 
     /// Passes news on to everybody that can be reached; who left is told last of all.
@@ -206,7 +223,7 @@ extension Engine {
             versions: Hello.versions, clusterID: configuration.clusterID,
             node: configuration.node, expected: .none, boot: boot, store: bootRecord.store,
             lives: bootRecord.lives, address: configuration.address)
-        hello.info = configuration.info
+        hello.info = info
         sendFrame(.join, hello.encoded(), on: connection)
     }
 
@@ -246,7 +263,7 @@ extension Engine {
                     reason: "joining: " + String(decoding: text, as: UTF8.self)))
             return true
         }
-        joining.isDone = true
+        joining.nextTry = now + .seconds(5)
         for entry in entries { _ = learn(entry, now: now) }
         updateNodeDeadline()
         return true
@@ -273,13 +290,26 @@ extension Engine {
             objection = "it doesn't say where it can be reached"
         }
         if let objection { return refuse(connection, peer: hello.node, objection, tell: true) }
+        var batch = log.completed
         if peerPlace(of: hello.node).map({ peers[$0].hasLeft }) ?? true {
-            _ = admit(hello.node, address: hello.address, now: now)
+            batch = admit(hello.node, address: hello.address, now: now)
         }
-        var writer = ByteWriter()
-        RosterEntry.writeAll(roster, into: &writer)
-        sendFrame(.roster, writer.bytes, on: connection)
-        effects.closes.append(connection)
+        joinAnswers.append((batch, connection))
+        if joinAnswers.count > configuration.limits.pendingHandshakes {
+            effects.closes.append(joinAnswers.removeFirst().connection)
+        }
+        answerJoins()
+    }
+
+    /// A node that was told that it is in must be known here after a crash, too.
+    mutating func answerJoins() {
+        while let first = joinAnswers.first, first.batch <= log.completed {
+            joinAnswers.removeFirst()
+            var writer = ByteWriter()
+            RosterEntry.writeAll(roster, into: &writer)
+            sendFrame(.roster, writer.bytes, on: first.connection)
+            effects.closes.append(first.connection)
+        }
     }
 
     /// One frame of its own, for connections that aren't a peer's.
@@ -299,9 +329,8 @@ extension Engine {
     // MARK: Who is who
 
     /// Writes down by what a peer will be known again.
-    mutating func note(_ hello: Hello, at place: Int) {
-        let identity = PeerIdentity(store: hello.store, lives: hello.lives, boot: hello.boot)
-        peers[place].ownAddress = hello.address
+    mutating func note(_ identity: PeerIdentity, at place: Int) {
+        peers[place].newIdentity = nil
         guard identity != peers[place].identity else { return }
         peers[place].identity = identity
         _ = writeRecord(.identity, identity, about: peers[place].node)

@@ -21,6 +21,7 @@ extension Engine {
             members: replicas.map { .init(node: $0.node, kind: $0.kind) },
             isJoint: raft.membership.isJoint, change: raft.membership.goal?.change,
             finishedChange: raft.configurations[0].membership.finished,
+            isMembershipCommitted: raft.isMembershipCommitted,
             committedConfiguration: raft.configurations[0].index,
             replicas: replicas,
             isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0)
@@ -47,9 +48,16 @@ extension Engine {
         groups[slot.rawValue].appliedIndex
     }
 
-    public func metrics(of slot: GroupSlot) -> GroupMetrics { groups[slot.rawValue].metrics }
+    public func metrics(of slot: GroupSlot) -> GroupMetrics {
+        var metrics = groups[slot.rawValue].metrics
+        metrics.sessions = sessionCount(of: slot)
+        return metrics
+    }
 
     public var nodeMetrics: NodeMetrics { counters }
+
+    /// Whether this node has left the cluster: nobody talks to it any more.
+    public var hasLeft: Bool { hasLeftCluster }
 
     public func peerStatus(now: Instant) -> [PeerStatus] {
         peers.map { peer in

@@ -30,6 +30,8 @@ public struct Engine: ~Copyable {
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
     /// Replicas that were members once: none of them up to this one may live again.
     var formerReplicas: [GroupID: ReplicaID] = [:]  // ordered: looked up only
+    /// How changes ended in groups that this node was removed from in this life.
+    var formerChanges: [GroupName: [Membership.FinishedChange]] = [:]  // ordered: looked up only
     var nextSerial: UInt64 = 1
 
     // Links.
@@ -38,9 +40,15 @@ public struct Engine: ~Copyable {
     var nextConnection: UInt64 = 2
     var nodeDeadline: Instant
     let bootRecord: BootRecord
+    /// The nonces of this node's lives on this folder, by their number.
+    var boots: [UInt64: UInt64]  // ordered: looked up only
     /// The batch of this life's boot record: before it is durable nobody is told of this life.
     var bootBatch: UInt64 = 0
     var joining: Joining
+    /// Who asked to join, and is answered when that is durable.
+    var joinAnswers: [(batch: UInt64, connection: ConnectionID)] = []
+    /// What peers are told of this node.
+    var info: String
     var hasLeftCluster = false
     var ownGeneration: UInt64 = 0
     /// What an earlier life promised with its beats may bind until then.
@@ -68,6 +76,10 @@ public struct Engine: ~Copyable {
     // Applying.
     var applyQueue = Deque<Int>()
     let applyScratch = ApplyScratch(capacity: Engine.applyLimit)
+    /// When the turn was ended last.
+    var turnTime = Instant.zero
+    /// Where session entries are put together.
+    var sessionScratch = ByteWriter()
 
     var waitingRequests = 0
     /// How many groups this node leads.
@@ -110,12 +122,16 @@ public struct Engine: ~Copyable {
         while store == 0 { store = dice.next() ^ boot }
         bootRecord = BootRecord(
             store: store, lives: (recovered.boot?.lives ?? 0) + 1,
-            leaseMilliseconds: configuration.leaseMilliseconds)
+            leaseMilliseconds: configuration.leaseMilliseconds,
+            earlierLeaseMilliseconds: recovered.boot?.leaseMilliseconds ?? 0, boot: boot)
+        boots = recovered.boots
+        boots[bootRecord.lives] = boot
         votesHeldUntil =
-            now + .milliseconds(UInt64(recovered.boot?.leaseMilliseconds ?? 0))
+            now + .milliseconds(UInt64(recovered.boot?.holdMilliseconds ?? 0))
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
+        info = configuration.info
         peers = configuration.peers.filter { $0.node != configuration.node }
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
@@ -156,6 +172,7 @@ public struct Engine: ~Copyable {
     /// Ends a turn: batches what was collected, and starts the next log write if none is under way.
     public mutating func endTurn(now: Instant) {
         guard !isFenced else { return }
+        turnTime = now
         var place = 0
         while place < touched.count {
             finishTurn(of: touched[place], now: now)
@@ -168,11 +185,14 @@ public struct Engine: ~Copyable {
             effects.segmentPreparations.append(preparation)
         }
         if let write = log.takeWrite() {
-            logWriteSince = now
-            updateNodeDeadline()
             counters.logWrites += 1
             counters.logBytesWritten += UInt64(write.byteCount)
             effects.logWrites.append(write)
+        }
+        if logWriteSince == nil, log.waitingBytes > 0 {
+            // Also while a segment is being prepared for it.
+            logWriteSince = now
+            updateNodeDeadline()
         }
         log.trim()
     }
@@ -333,6 +353,10 @@ package struct RareBranches: Sendable {
     package var boundedReads: UInt64 = 0
     package var identitiesRefused: UInt64 = 0
     package var diskStalls: UInt64 = 0
+    package var sessionRepeats: UInt64 = 0
+    package var sessionRepeatsForgotten: UInt64 = 0
+    package var sessionsExpired: UInt64 = 0
+    package var sessionsRefused: UInt64 = 0
 }
 
 extension EngineConfiguration {

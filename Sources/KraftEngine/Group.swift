@@ -53,6 +53,10 @@ struct Group {
     /// Changes of members that were seen to end, oldest first.
     var finishedChanges: [Membership.FinishedChange] = []
     static let finishedLimit = 16
+    /// All changes of which this replica knows how they ended.
+    var endedChanges: [Membership.FinishedChange] {
+        finishedChanges + [raft.configurations[0].membership.finished].compactMap { $0 }
+    }
 
     /// All that was committed at `freshSince` stands up to `freshIndex`: for reads that may be as
     /// old as that.
@@ -61,6 +65,9 @@ struct Group {
 
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
+
+    /// Nil until the group's first session is opened.
+    var sessions: GroupSessions?
 
     /// When something of it is due; the engine looks at it then.
     var wakeAt: Instant = .never
@@ -104,6 +111,8 @@ struct PendingProposal {
 
 /// A proposal that waits for a leader; no log holds it.
 struct ParkedProposal {
+    /// As in `StagingBuffer.Proposal`.
+    var kind: EntryKind
     var command: [UInt8]
     var route: UInt64
     var origin: Origin

@@ -19,6 +19,8 @@ struct Hello: Hashable {
     var store: UInt64 = 0
     /// How many lives the speaker has had on that folder.
     var lives: UInt64 = 0
+    /// What the speaker remembers of the other side.
+    var known = PeerIdentity()
     /// Where others reach the speaker.
     var address = ""
     /// What the speaker wants its peers to know of it; opaque to the engine.
@@ -34,6 +36,7 @@ struct Hello: Hashable {
         writer.write(boot)
         writer.write(store)
         writer.write(lives)
+        known.encode(into: &writer)
         writer.writeString(clusterID)
         writer.writeString(address)
         writer.writeString(info)
@@ -49,16 +52,19 @@ struct Hello: Hashable {
             guard low <= high else { return nil }
             let node = NodeID(try reader.read(UInt32.self))
             let expected = NodeID(try reader.read(UInt32.self))
+            guard !node.isNone else { return nil }
             let boot = try reader.read(UInt64.self)
             let store = try reader.read(UInt64.self)
             let lives = try reader.read(UInt64.self)
+            let known = try PeerIdentity(from: &reader)
             let clusterID = try reader.readString(limit: clusterIDLimit)
             let address = try reader.readString(limit: RosterEntry.addressLimit)
             let info = try reader.readString(limit: infoLimit)
             // What a later version adds stands behind this, and is passed over.
             return Hello(
                 versions: low...high, clusterID: clusterID, node: node, expected: expected,
-                boot: boot, store: store, lives: lives, address: address, info: info)
+                boot: boot, store: store, lives: lives, known: known, address: address,
+                info: info)
         } catch { return nil }
     }
 

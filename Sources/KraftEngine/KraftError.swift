@@ -29,6 +29,9 @@ public struct KraftError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let outcomeUnknown = Code(rawValue: "outcome_unknown")
         /// The route's epoch isn't the group's: look the key up again and retry.
         public static let staleRoute = Code(rawValue: "stale_route")
+        /// The session is unknown or has expired (in HTTP: `conflict`). What was proposed in it now
+        /// was not carried out; an earlier try of the same sequence may have been.
+        public static let sessionExpired = Code(rawValue: "session_expired")
         /// A configuration that can't work; the message names the field.
         public static let configuration = Code(rawValue: "configuration")
         /// The disk failed or holds what can't be believed; the node stops.

@@ -39,9 +39,16 @@ enum EntryKind: UInt8 {
     case descriptor = 3
     /// The group's members from here on.
     case membership = 4
-    // 5 and 6: sessions and their commands.
+    /// A `SessionChange`: see `SessionEntry`.
+    case session = 5
+    /// A command of a session: see `SessionEntry`.
+    case sessionCommand = 6
     /// A witness keeps this in the place of an entry whose bytes it isn't given. Empty.
     case withheld = 7
+
+    /// Whether it begins with a stamp of the group's clock.
+    @inline(__always)
+    var isOfSession: Bool { self == .session || self == .sessionCommand }
 }
 
 enum RecordKind: UInt8 {
@@ -267,6 +274,9 @@ enum EntryRun {
                 let payload = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + size)])
                 guard let membership = try? Membership.decode(payload) else { return nil }
                 memberships.append((number, membership))
+            case .session, .sessionCommand:
+                let payload = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + size)])
+                guard SessionEntry.isSound(kind, payload) else { return nil }
             }
             offset += size
         }

@@ -17,6 +17,8 @@ struct RecoveredLog {
     var formerReplicas: [(group: GroupID, replica: ReplicaID)] = []
     /// The last life of this node; nil for a new folder.
     var boot: BootRecord?
+    /// The nonces of all its lives, by their number.
+    var boots: [UInt64: UInt64] = [:]  // ordered: looked up only
     /// The newest word on each node.
     var roster: [RosterEntry] = []
     var identities: [(node: NodeID, identity: PeerIdentity)] = []
@@ -32,6 +34,7 @@ struct RecoveredGroup {
     var name: GroupName
     var incarnation: UInt64
     var replica: ReplicaID
+    var isWitness = false
     /// Ascending; the first is what held before the first entry.
     var configurations: [Raft.Configuration]
     var hardState = HardState()
@@ -287,6 +290,10 @@ struct LogRecovery {
     private mutating func take(
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
     ) throws(KraftError) {
+        guard header.term.rawValue < ByteReader.numberLimit else {
+            throw LogRecovery.damage(
+                position.segment, "a term beyond all limits at offset \(position.offset)")
+        }
         switch header.kind {
         case .groupCreated:
             let group = try GroupRecord.decode(payload, position)
@@ -294,7 +301,7 @@ struct LogRecovery {
             log.groups.append(
                 RecoveredGroup(
                     id: header.group, name: group.name, incarnation: group.incarnation,
-                    replica: group.replica,
+                    replica: group.replica, isWitness: group.isWitness,
                     configurations: [.init(index: .zero, membership: group.base)]))
         case .groupRemoved:
             let group = try GroupRecord.decode(payload, position)
@@ -309,7 +316,10 @@ struct LogRecovery {
                 log.groups.remove(at: place)
                 for later in place..<log.groups.count { places[log.groups[later].id] = later }
             }
-        case .boot: log.boot = try decode(payload, position)
+        case .boot:
+            let boot: BootRecord = try decode(payload, position)
+            log.boot = boot
+            log.boots[boot.lives] = boot.boot
         case .roster:
             let entry: RosterEntry = try decode(payload, position)
             log.roster.removeAll { $0.node == entry.node }
@@ -389,13 +399,15 @@ struct GroupRecord {
     var base: Membership
     /// Of an end: the group lives on elsewhere, without this node.
     var isFormerMember = false
+    /// It was added as a witness.
+    var isWitness = false
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
         writer.writeString(name.string)
         writer.write(incarnation)
         writer.write(position: replica.added)
-        writer.write(UInt8(isFormerMember ? 1 : 0))
+        writer.write(UInt8((isFormerMember ? 1 : 0) | (isWitness ? 2 : 0)))
         base.encode(into: &writer)
         return writer.bytes
     }
@@ -416,9 +428,12 @@ extension GroupRecord {
         let string = try reader.readString(limit: GroupName.lengthLimit)
         guard let name = GroupName(string) else { throw ByteReader.Malformed() }
         self.name = name
-        incarnation = try reader.read()
+        incarnation = try reader.readNumber()
         replica = ReplicaID(added: try reader.readPosition())
-        isFormerMember = try reader.readFlag()
+        let flags = try reader.read(UInt8.self)
+        guard flags <= 3 else { throw ByteReader.Malformed() }
+        isFormerMember = flags & 1 != 0
+        isWitness = flags & 2 != 0
         base = try Membership(from: &reader)
     }
 }

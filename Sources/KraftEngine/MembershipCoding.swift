@@ -132,4 +132,11 @@ extension ByteReader {
         guard flag <= 1 else { throw Malformed() }
         return flag == 1
     }
+
+    /// Refuses bits that nobody gave a meaning.
+    mutating func readFlags(known: UInt8) throws(Malformed) -> UInt8 {
+        let flags = try read(UInt8.self)
+        guard flags & ~known == 0 else { throw Malformed() }
+        return flags
+    }
 }

@@ -21,6 +21,9 @@ struct Peer {
     /// mistake.
     var hasLeft = false
     var identity = PeerIdentity()
+    /// What it said of itself; counts when it goes on talking: who finds at our hello that it runs
+    /// on an older copy of its folder says no more.
+    var newIdentity: PeerIdentity?
 
     var link = Link.down
     var connection = ConnectionID(rawValue: 0)

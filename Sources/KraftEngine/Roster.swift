@@ -6,6 +6,8 @@ struct RosterEntry: Hashable, BinaryCodable {
     static let addressLimit = 256
     /// Nodes in one message.
     static let countLimit = 1_024
+    /// No cluster changes so often; a greater one from outside would leave no room to rise.
+    static let generationLimit: UInt64 = 1 << 48
 
     var node: NodeID
     var address: String
@@ -40,7 +42,9 @@ struct RosterEntry: Hashable, BinaryCodable {
         generation = try reader.readNumber()
         hasLeft = try reader.readFlag()
         address = try reader.readString(limit: RosterEntry.addressLimit)
-        guard !node.isNone else { throw ByteReader.Malformed() }
+        guard !node.isNone, generation <= RosterEntry.generationLimit else {
+            throw ByteReader.Malformed()
+        }
     }
 
     static func readAll(
@@ -71,14 +75,27 @@ struct PeerIdentity: Hashable, BinaryCodable {
     func objection(_ hello: Hello) -> String? {
         guard store != 0 else { return nil }
         if hello.store != store {
-            return "node \(hello.node) has lost its data folder, or has another one; let it leave "
-                + "the cluster, and join again as a new one"
+            return
+                "node \(hello.node) has lost its data folder, or has another one; remove it from "
+                + "its groups and let it leave the cluster, then join again as a new one"
         }
         if hello.lives < lives || (hello.lives == lives && hello.boot != boot) {
-            return "node \(hello.node) runs on an older copy of its data folder; let it leave the "
-                + "cluster, empty the folder, and let it join again"
+            return PeerIdentity.olderCopy(hello.node)
         }
         return nil
+    }
+
+    static func olderCopy(_ node: NodeID) -> String {
+        "node \(node) runs on an older copy of its data folder; remove it from its groups and let it "
+            + "leave the cluster, empty the folder, and let it join again"
+    }
+
+    /// Whether a node that has had these lives on this folder can be the one that is remembered
+    /// so: a copy of its folder knows nothing of the lives after it was made, or had others.
+    func isOurs(
+        store: UInt64, lives: [UInt64: UInt64]  // ordered: looked up only
+    ) -> Bool {
+        self.store != store || self.lives == 0 || lives[self.lives] == boot
     }
 
     func encode(into writer: inout ByteWriter) {
@@ -106,22 +123,37 @@ struct BootRecord: Hashable, BinaryCodable {
     var lives: UInt64
     /// What this life promises with each beat; the next one waits until the last promise is over.
     var leaseMilliseconds: UInt32
+    /// What the life before it had promised: a second start may come before that has run out.
+    var earlierLeaseMilliseconds: UInt32
+    /// Random; in the handshake.
+    var boot: UInt64
+
+    var holdMilliseconds: UInt32 { max(leaseMilliseconds, earlierLeaseMilliseconds) }
 
     func encode(into writer: inout ByteWriter) {
         writer.write(store)
         writer.write(lives)
         writer.write(leaseMilliseconds)
+        writer.write(earlierLeaseMilliseconds)
+        writer.write(boot)
     }
 
-    init(store: UInt64, lives: UInt64, leaseMilliseconds: UInt32) {
+    init(
+        store: UInt64, lives: UInt64, leaseMilliseconds: UInt32, earlierLeaseMilliseconds: UInt32,
+        boot: UInt64
+    ) {
         self.store = store
         self.lives = lives
         self.leaseMilliseconds = leaseMilliseconds
+        self.earlierLeaseMilliseconds = earlierLeaseMilliseconds
+        self.boot = boot
     }
 
     init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
         store = try reader.read()
         lives = try reader.read()
         leaseMilliseconds = try reader.read()
+        earlierLeaseMilliseconds = try reader.read()
+        boot = try reader.read()
     }
 }

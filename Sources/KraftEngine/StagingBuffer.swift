@@ -5,6 +5,8 @@ import RaftCore
 struct StagingBuffer {
     struct Proposal {
         var next: Int32 = -1
+        /// `command`, `session` or `sessionCommand`.
+        var kind: EntryKind
         var offset: Int
         var count: Int
         /// 0: not chosen by a router.
@@ -22,7 +24,8 @@ struct StagingBuffer {
     private var bytes = Block(capacity: 64 << 10)
 
     mutating func add(
-        _ command: UnsafeRawBufferPointer, route: UInt64, origin: Origin, deadline: Instant
+        _ kind: EntryKind, _ command: UnsafeRawBufferPointer, route: UInt64, origin: Origin,
+        deadline: Instant
     ) -> Int32 {
         let needed = bytes.count + command.count
         if needed > bytes.capacity {
@@ -38,7 +41,7 @@ struct StagingBuffer {
         bytes.count = needed
         proposals.append(
             Proposal(
-                offset: offset, count: command.count, route: route, origin: origin,
+                kind: kind, offset: offset, count: command.count, route: route, origin: origin,
                 deadline: deadline))
         return Int32(proposals.count - 1)
     }
@@ -49,14 +52,15 @@ struct StagingBuffer {
         bytes.bytes(proposal.offset..<(proposal.offset + proposal.count))
     }
 
-    /// Writes a proposal as an entry; returns where the next one goes.
+    /// Writes a proposal as an entry; returns where the next one goes. `stamp`: the time by the
+    /// group's clock, for what concerns its sessions.
     @inline(__always)
     func write(
-        _ proposal: Proposal, to target: UnsafeMutableRawPointer
+        _ proposal: Proposal, stamp: UInt64, to target: UnsafeMutableRawPointer
     ) -> UnsafeMutableRawPointer {
         let payload = proposal.count + (proposal.route == 0 ? 0 : 8)
         target.storeBytes(of: UInt32(payload).littleEndian, as: UInt32.self)
-        let kind: EntryKind = proposal.route == 0 ? .command : .routedCommand
+        let kind = proposal.route == 0 ? proposal.kind : .routedCommand
         target.storeBytes(of: kind.rawValue, toByteOffset: 4, as: UInt8.self)
         var place = target + LogFormat.entryHeaderSize
         if proposal.route != 0 {
@@ -64,6 +68,7 @@ struct StagingBuffer {
             place += 8
         }
         place.copyMemory(from: bytes.base + proposal.offset, byteCount: proposal.count)
+        if kind.isOfSession { place.storeBytes(of: stamp.littleEndian, as: UInt64.self) }
         return place + proposal.count
     }
 

@@ -25,6 +25,8 @@ public struct GroupStatus: Sendable {
     /// configuration that this replica knows of or a later one.
     public var change: EntryPosition?
     public var finishedChange: Membership.FinishedChange?
+    /// Whether who is a member, by this replica's log, is committed as far as it knows.
+    public var isMembershipCommitted: Bool
     /// Where the configuration stands that is committed.
     public var committedConfiguration: LogIndex
     /// What the leader knows of each replica; on other nodes only this node's own is known.
@@ -57,6 +59,8 @@ public struct GroupMetrics: Sendable {
     public var commandsApplied: UInt64 = 0
     public var bytesApplied: UInt64 = 0
     public var elections: UInt64 = 0
+    /// Sessions that are open, as far as this node has applied.
+    public var sessions = 0
     /// From proposal to commit and from commit to applied, on the leader.
     public var commitLatency = LatencyHistogram()
     public var applyLatency = LatencyHistogram()
@@ -95,7 +99,7 @@ public struct PeerStatus: Sendable {
     /// What the peer says of itself in its beats.
     public var groupsLed: Int
     public var groups: Int
-    /// What the peer told of itself when it connected last (`EngineConfiguration.info`).
+    /// What the peer told of itself last (`EngineConfiguration.info`); empty if it never did.
     public var info: String
 }
 

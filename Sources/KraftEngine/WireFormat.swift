@@ -33,14 +33,18 @@ public enum FrameKind: UInt8, Sendable {
 }
 
 /// The standard frame: 4 bytes magic and kind, 4 bytes body length, 8 bytes XXH3 of the body with
-/// the kind and length as seed; little-endian.
+/// the kind and length as seed, 4 bytes of the XXH3 of all these; little-endian.
+///
+/// The header has a checksum of its own because a reader believes the length before it has the
+/// body: a wrong one would swallow everything that comes behind, beats included.
 public struct StandardWireFormat: WireFormat {
     /// "KR", version 1, then the kind.
     static let magic: UInt32 = 0x0152_4B
+    private static let checkedCount = 16
 
     public init() {}
 
-    public var headerSize: Int { 16 }
+    public var headerSize: Int { StandardWireFormat.checkedCount + 4 }
 
     public func seal(_ frame: UnsafeMutableRawBufferPointer, kind: FrameKind) {
         let bodyCount = UInt32(frame.count - headerSize)
@@ -51,11 +55,23 @@ public struct StandardWireFormat: WireFormat {
         let checksum = XXH3_64bits_withSeed(
             body.baseAddress, body.count, UInt64(tag) << 32 | UInt64(bodyCount))
         frame.storeBytes(of: checksum.littleEndian, toByteOffset: 8, as: UInt64.self)
+        let check = StandardWireFormat.check(UnsafeRawBufferPointer(frame))
+        frame.storeBytes(
+            of: check.littleEndian, toByteOffset: StandardWireFormat.checkedCount,
+            as: UInt32.self)
+    }
+
+    private static func check(_ header: UnsafeRawBufferPointer) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXH3_64bits(header.baseAddress, checkedCount))
     }
 
     public func parse(_ header: UnsafeRawBufferPointer) -> (kind: FrameKind, bodyCount: Int)? {
         let tag = UInt32(littleEndian: header.loadUnaligned(as: UInt32.self))
+        let check = UInt32(
+            littleEndian: header.loadUnaligned(
+                fromByteOffset: StandardWireFormat.checkedCount, as: UInt32.self))
         guard tag & 0xFF_FFFF == StandardWireFormat.magic,
+            check == StandardWireFormat.check(header),
             let kind = FrameKind(rawValue: UInt8(tag >> 24))
         else { return nil }
         let count = UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 4, as: UInt32.self))

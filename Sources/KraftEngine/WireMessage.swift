@@ -15,27 +15,30 @@ enum NodeMessage {
         static let size = 1 + 28
     }
 
-    /// A client's command, on its way to the leader. The command follows.
+    /// A client's command, on its way to the leader. It follows, as an entry of its kind holds it.
     struct ForwardedProposal {
         var request: UInt64
         var group: GroupID
         var timeout: Nanoseconds
         /// 0: not chosen by a router.
         var route: UInt64
+        /// `command`, `session` or `sessionCommand`.
+        var kind: EntryKind
         var commandCount: UInt32
-        static let headerSize = 1 + 36
+        static let headerSize = 1 + 37
     }
 
     /// How a forwarded proposal ended. The reply's bytes follow.
     struct ForwardedOutcome {
         var request: UInt64
-        /// 0: done; 255: unknown; else a `Completion.Refusal`.
+        /// 0: done; 254: forgotten; 255: unknown; else a `Completion.Refusal`.
         var code: UInt8
         var leader: NodeID
         var index: LogIndex
         var replyCount: UInt32
         static let headerSize = 1 + 25
         static let done: UInt8 = 0
+        static let forgotten: UInt8 = 254
         static let unknown: UInt8 = 255
     }
 
@@ -54,8 +57,16 @@ enum NodeMessage {
         static let size = 1 + 24
     }
 
-    /// No such replica here: to a leader that thinks there is.
+    /// No such replica here: to a leader that thinks there is. As an inquiry: this replica can't
+    /// find its leader.
     struct UnknownReplica {
+        var group: GroupID
+        var replica: ReplicaID
+        static let size = 1 + 24
+    }
+
+    /// The answer to an invitation: the replica is there, and holds nothing.
+    struct ReplicaBegun {
         var group: GroupID
         var replica: ReplicaID
         static let size = 1 + 24
@@ -97,7 +108,11 @@ enum IncomingMessage {
     case raft(RaftEnvelope, Message, entries: UnsafeRawBufferPointer)
     case unknownReplica(NodeMessage.UnknownReplica)
     case invitation(NodeMessage.Invitation)
+    case replicaBegun(NodeMessage.ReplicaBegun)
     case roster([RosterEntry])
+    case inquiry(NodeMessage.UnknownReplica)
+    /// What the sender wants to be known of it from now on.
+    case info(String)
     case change(NodeMessage.ForwardedChange)
     case changeReply(NodeMessage.ChangeReply)
     case beat(NodeMessage.Beat)
@@ -127,7 +142,7 @@ enum MessageTag: UInt8 {
     case appendReply, heartbeat, heartbeatReply, vote, voteReply, timeoutNow, resigned, removed
     case beat = 16
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
-    case unknownReplica, invitation, roster, change, changeReply
+    case unknownReplica, invitation, roster, change, changeReply, inquiry, info, replicaBegun
 
     static let replicaIDs: UInt8 = 0x80
 }
@@ -217,7 +232,7 @@ enum WireMessage {
                     (m.isPreVote ? 1 : 0) | (m.isTransfer ? 2 : 0) | (m.isForced ? 4 : 0)))
         case .voteReply(let m):
             out.put(UInt8((m.isPreVote ? 1 : 0) | (m.isGranted ? 2 : 0)))
-        case .removed(let m): out.put(m.configuration)
+        case .removed(let m): out.put(m.committed)
         case .timeoutNow, .resigned: break
         }
     }
@@ -255,10 +270,21 @@ enum WireMessage {
                 .init(
                     group: GroupID(try reader.read()),
                     replica: ReplicaID(added: try reader.readPosition())))
+        case .replicaBegun:
+            return .replicaBegun(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
         case .invitation:
             return .invitation(
                 .init(group: GroupID(try reader.read()), record: try GroupRecord(from: &reader)))
+        case .inquiry:
+            return .inquiry(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
         case .roster: return .roster(try RosterEntry.readAll(from: &reader))
+        case .info: return .info(try reader.readString(limit: Hello.infoLimit))
         case .change:
             return .change(
                 .init(
@@ -276,12 +302,7 @@ enum WireMessage {
                     sequence: try reader.read(), echo: try reader.read(),
                     groupsLed: try reader.read(), groups: try reader.read(),
                     leaseMilliseconds: try reader.read()))
-        case .proposal:
-            let header = NodeMessage.ForwardedProposal(
-                request: try reader.read(), group: GroupID(try reader.read()),
-                timeout: Nanoseconds(try reader.read()), route: try reader.read(),
-                commandCount: try reader.read())
-            return .proposal(header, command: try reader.read(count: Int(header.commandCount)))
+        case .proposal: return try readProposal(from: &reader)
         case .outcome:
             let header = NodeMessage.ForwardedOutcome(
                 request: try reader.read(), code: try reader.read(),
@@ -302,6 +323,26 @@ enum WireMessage {
         }
     }
 
+    private static func readProposal(
+        from reader: inout ByteReader
+    ) throws(ByteReader.Malformed) -> IncomingMessage {
+        let request = try reader.read(UInt64.self)
+        let group = GroupID(try reader.read())
+        let timeout = Nanoseconds(try reader.read())
+        let route = try reader.read(UInt64.self)
+        guard let kind = EntryKind(rawValue: try reader.read()),
+            kind == .command || (kind.isOfSession && route == 0)
+        else { throw ByteReader.Malformed() }
+        let header = NodeMessage.ForwardedProposal(
+            request: request, group: group, timeout: timeout, route: route, kind: kind,
+            commandCount: try reader.read())
+        let command = try reader.read(count: Int(header.commandCount))
+        guard !kind.isOfSession || SessionEntry.isSound(kind, command) else {
+            throw ByteReader.Malformed()
+        }
+        return .proposal(header, command: command)
+    }
+
     private static func position(
         _ reader: inout ByteReader
     ) throws(ByteReader.Malformed) -> EntryPosition {
@@ -316,6 +357,7 @@ enum WireMessage {
         if hasIDs {
             envelope.from = ReplicaID(added: try reader.readPosition())
             envelope.to = ReplicaID(added: try reader.readPosition())
+            guard envelope.hasIDs else { throw ByteReader.Malformed() }
         }
         let term = Term(try reader.readNumber())
         var entries = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -337,7 +379,7 @@ enum WireMessage {
                     commit: commit))
         case .appendReply:
             let index = LogIndex(try reader.readNumber())
-            let isRejected = try reader.read(UInt8.self) & 1 != 0
+            let isRejected = try reader.readFlag()
             message = .appendReply(
                 .init(
                     term: term, index: index, isRejected: isRejected,
@@ -351,18 +393,18 @@ enum WireMessage {
             message = .heartbeatReply(.init(term: term, readSequence: try reader.read()))
         case .vote:
             let last = try position(&reader)
-            let flags = try reader.read(UInt8.self)
+            let flags = try reader.readFlags(known: 7)
             message = .vote(
                 .init(
                     term: term, last: last, isPreVote: flags & 1 != 0,
                     isTransfer: flags & 2 != 0, isForced: flags & 4 != 0))
         case .voteReply:
-            let flags = try reader.read(UInt8.self)
+            let flags = try reader.readFlags(known: 3)
             message = .voteReply(
                 .init(term: term, isPreVote: flags & 1 != 0, isGranted: flags & 2 != 0))
         case .timeoutNow: message = .timeoutNow(.init(term: term))
         case .removed:
-            message = .removed(.init(term: term, configuration: try reader.readPosition()))
+            message = .removed(.init(term: term, committed: try reader.readPosition()))
         default: message = .resigned(.init(term: term))
         }
         return .raft(envelope, message, entries: entries)

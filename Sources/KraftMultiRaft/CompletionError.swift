@@ -9,6 +9,10 @@ extension KraftError {
         case .unknown:
             self.init(
                 .outcomeUnknown, "the command may or may not take effect", group: group)
+        case .forgotten:
+            self.init(
+                .outcomeUnknown,
+                "the sequence lies too far back to tell whether it took effect", group: group)
         }
     }
 }
@@ -23,6 +27,8 @@ extension Completion.Refusal {
         case .groupNotFound: .notFound
         case .malformed, .badChange: .badRequest
         case .conflict: .conflict
+        case .sessionExpired: .sessionExpired
+        case .sessionTaken: .conflict
         }
     }
 
@@ -36,6 +42,8 @@ extension Completion.Refusal {
         case .groupStopped: "the group is stopped on this node"
         case .malformed: "the state machine could not decode the command"
         case .nodeStopped: "the node serves nothing any more"
+        case .sessionExpired: "the session is unknown or has expired"
+        case .sessionTaken: "a session of this id is open with another time to live"
         case .conflict: "another change of members is under way"
         case .badChange:
             "the change doesn't fit the group's members, or names a node that isn't in the cluster"

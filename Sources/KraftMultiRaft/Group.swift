@@ -90,7 +90,7 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
         return (call.index, answer)
     }
 
-    private func submission(
+    func submission(
         _ kind: Submission.Kind, _ call: Call, route: Epoch? = nil, ends: [Int] = [],
         timeout: Duration?
     ) -> Submission {

@@ -25,13 +25,25 @@ extension KraftMultiRaft {
     }
 
     /// How a change of members stands, as far as this node knows. Throws `notFound` for a change of
-    /// a group that isn't known here.
+    /// a group that isn't here, unless this node saw it end before it was removed from the group:
+    /// then the group's members know.
     public func state(of change: ChangeID) async throws(KraftError) -> ChangeState {
-        guard let state = await runtime?.run({ driver in driver.state(of: change) }) else {
+        try await status(of: change).state
+    }
+
+    /// As `state(of:)`, with the step at which the change is.
+    public func status(of change: ChangeID) async throws(KraftError) -> ChangeStatus {
+        guard let status = await runtime?.run({ driver in driver.status(of: change) }) else {
             throw .notRunning(change.group)
         }
-        guard let state else { throw .noSuchGroup(change.group) }
-        return state
+        guard let status else { throw .noSuchGroup(change.group) }
+        return status
+    }
+
+    /// The changes that were begun through this node (the last 1,024 since it started), and those
+    /// that run in its groups or ended last there.
+    public func changes() async -> [ChangeStatus] {
+        await runtime?.run { driver in driver.changes } ?? []
     }
 
     /// Takes a node into the cluster: all nodes will talk to it. `address` is where its peer port is
@@ -47,5 +59,18 @@ extension KraftMultiRaft {
     /// first. Throws `notFound` for a node that isn't a member.
     public func leave(_ node: NodeID) async throws(KraftError) {
         try await onLoop(nil) { driver, call in driver.leave(node, call: call) }
+    }
+
+    /// The other nodes, as this one sees them; who left the cluster too.
+    public func peers() async -> [PeerStatus] {
+        await runtime?.run { driver in driver.engine.peerStatus(now: driver.now) } ?? []
+    }
+
+    /// Has the other nodes know something else of this one (`KraftConfiguration.info`). Throws
+    /// `configuration` for more than 256 bytes.
+    public func setInfo(_ info: String) async throws(KraftError) {
+        try await onLoop(nil) { driver, call in
+            call.end { () throws(KraftError) in try driver.setInfo(info) }
+        }
     }
 }

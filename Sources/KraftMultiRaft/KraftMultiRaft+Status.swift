@@ -8,7 +8,8 @@ extension KraftMultiRaft {
             NodeStatus(
                 node: configuration.node, clusterID: configuration.clusterID, bootID: boot,
                 listen: bound, advertise: configuration.advertised(bound: bound),
-                isFenced: driver.isFenced, groupsLed: driver.engine.groupsLed,
+                isFenced: driver.isFenced, hasLeft: driver.engine.hasLeft,
+                groupsLed: driver.engine.groupsLed,
                 peers: driver.engine.peerStatus(now: driver.now),
                 groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics)
         } ?? idleStatus
@@ -17,8 +18,8 @@ extension KraftMultiRaft {
     private var idleStatus: NodeStatus {
         NodeStatus(
             node: configuration.node, clusterID: configuration.clusterID, bootID: 0, listen: nil,
-            advertise: configuration.advertised(bound: nil), isFenced: isFenced, groupsLed: 0,
-            peers: [], groups: [], metrics: NodeMetrics())
+            advertise: configuration.advertised(bound: nil), isFenced: isFenced, hasLeft: false,
+            groupsLed: 0, peers: [], groups: [], metrics: NodeMetrics())
     }
 
     /// How one group stands on this node. Throws `notFound`.
@@ -32,7 +33,7 @@ extension KraftMultiRaft {
     }
 
     /// The hash of a group's whole content and the index that it speaks of, taken together.
-    /// Throws `notFound` for a group that isn't open here.
+    /// Throws `notFound` for a group that isn't open here, or of which this node is a witness.
     public func digest(
         of name: String
     ) async throws(KraftError) -> (digest: UInt64, appliedIndex: LogIndex) {

@@ -227,6 +227,9 @@ public final class KraftMultiRaft: Service, Sendable {
     /// Where the peer port listens, `host:port`; nil before `start` and after `shutdown`.
     public var boundAddress: String? { runtime?.boundAddress }
 
+    /// The address that others are given for this node; nil while it isn't known.
+    public var address: String? { configuration.advertised(bound: boundAddress) }
+
     /// The node's disk failed: it acknowledges nothing any more and should be replaced or restarted.
     public var isFenced: Bool { fenced.load(ordering: .acquiring) }
 

@@ -94,9 +94,10 @@ extension NodeDriver {
         engine.transfer(slot, to: node, token: token, deadline: deadline, now: now)
     }
 
-    /// A group's digest and the index it speaks of; nil for one that isn't open here.
+    /// A group's digest and the index it speaks of; nil for one that isn't open here, or of which
+    /// this node keeps no data.
     func digest(of name: GroupName) -> (digest: UInt64, appliedIndex: LogIndex)? {
-        guard let entry = registry.find(name) else { return nil }
+        guard let entry = registry.find(name), engine.holdsData(entry.slot) else { return nil }
         return (entry.box.digest(), engine.appliedIndex(of: entry.slot))
     }
 }

@@ -11,18 +11,33 @@ extension NodeDriver {
         noteNews()
         call.whenBegun = { [self] change in
             begunChanges.append(change)
-            if begunChanges.count > NodeDriver.begunLimit {
-                endedByRemoval.remove(begunChanges.removeFirst())
-            }
+            if begunChanges.count > NodeDriver.begunLimit { begunChanges.removeFirst() }
         }
         engine.changeMembers(slot, change, token: token, deadline: deadline, now: now)
     }
 
-    /// How a change stands as far as this node knows; nil where the group isn't known.
-    func state(of change: ChangeID) -> ChangeState? {
-        if endedByRemoval.contains(change) { return .done }
-        guard let slot = engine.slot(of: change.group) else { return nil }
-        return engine.state(of: change.position, in: slot)
+    /// How a change stands as far as this node knows; nil where that is nothing.
+    func status(of change: ChangeID) -> ChangeStatus? {
+        guard let slot = engine.slot(of: change.group) else {
+            return engine.state(of: change.position, inFormer: change.group).map {
+                ChangeStatus(id: change, state: $0, group: nil)
+            }
+        }
+        return ChangeStatus(
+            id: change, state: engine.state(of: change.position, in: slot),
+            group: engine.status(of: slot))
+    }
+
+    /// The changes that were begun through this node, then what else its groups' replicas tell.
+    var changes: [ChangeStatus] {
+        var ids = begunChanges
+        for group in groupStatuses {
+            for position in [group.finishedChange?.change, group.change].compactMap({ $0 }) {
+                let id = ChangeID(group: group.name, position: position)
+                if !ids.contains(id) { ids.append(id) }
+            }
+        }
+        return ids.compactMap { status(of: $0) }
     }
 
     func join(_ node: NodeID, address: String, call: DoneCall) {
@@ -35,6 +50,11 @@ extension NodeDriver {
         roster(call) { token throws(KraftError) in
             try engine.leave(node, token: token, now: now)
         }
+    }
+
+    func setInfo(_ info: String) throws(KraftError) {
+        noteNews()
+        try engine.setInfo(info)
     }
 
     private func roster(_ call: DoneCall, _ body: (RequestToken) throws(KraftError) -> Void) {
@@ -60,16 +80,13 @@ extension NodeDriver {
     }
 
     /// A group is gone from this node: its slot may be another's already.
-    func forget(_ slot: GroupSlot, _ name: GroupName, _ id: GroupID, isFormerMember: Bool) {
+    func forget(_ slot: GroupSlot, _ name: GroupName, _ id: GroupID) {
         if groups.indices.contains(slot.rawValue), groups[slot.rawValue]?.id == id {
             groups[slot.rawValue] = nil
         }
         if let entry = registry.find(name), entry.id == id, entry.slot == slot {
             registry.remove(name)
         }
-        guard isFormerMember else { return }
-        // Only its committed end removes a member.
-        for change in begunChanges where change.group == name { endedByRemoval.insert(change) }
     }
 
     func reportMembers(_ slot: GroupSlot) {

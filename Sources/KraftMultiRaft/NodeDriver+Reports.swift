@@ -10,10 +10,10 @@ extension NodeDriver {
             logger.info("group created", metadata: ["group": "\(name)"])
             hub.publish(.groupCreated(group: name))
             openInvited(slot, name)
-        case .groupRemoved(let slot, let name, let id, let isFormerMember):
+        case .groupRemoved(let slot, let name, let id, _):
             logger.info("group removed", metadata: ["group": "\(name)"])
             hub.publish(.groupRemoved(group: name))
-            forget(slot, name, id, isFormerMember: isFormerMember)
+            forget(slot, name, id)
         case .membersChanged(let slot): reportMembers(slot)
         case .rosterChanged(let node, let hasLeft):
             logger.notice(

@@ -32,7 +32,27 @@ extension NodeDriver {
             engine.read(
                 slot, submission.freshness, token: token, deadline: submission.deadline, now: now)
         case .localRead: break
+        case .proposeInSession: proposeInSession(submission, slot, command, token)
+        case .changeSessions:
+            guard let call = call as? SessionCall else {
+                preconditionFailure("a change of sessions is a SessionCall")
+            }
+            engine.changeSessions(
+                slot, call.change, token: token, deadline: submission.deadline, now: now)
         }
+    }
+
+    private func proposeInSession(
+        _ submission: Submission, _ slot: GroupSlot, _ bytes: UnsafeRawBufferPointer,
+        _ token: RequestToken
+    ) {
+        func load(_ offset: Int) -> UInt64 {
+            UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+        }
+        engine.propose(
+            slot, UnsafeRawBufferPointer(rebasing: bytes[16...]),
+            session: SessionTag(session: SessionID(load(0)), sequence: load(8)),
+            route: submission.route, token: token, deadline: submission.deadline, now: now)
     }
 
     /// A group that was removed from this node and came back may have another slot.

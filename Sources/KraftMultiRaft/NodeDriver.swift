@@ -27,8 +27,6 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     let machines: MachineProvider?
     /// Changes of members that were begun through this node, the newest last.
     var begunChanges: [ChangeID] = []
-    /// Of these, those that ended with this node's own removal.
-    var endedByRemoval: Set<ChangeID> = []
     var peersSeen: [NodeID: (isConnected: Bool, isAlive: Bool)] = [:]
     var isFenced = false
     var shutdown = Shutdown.none

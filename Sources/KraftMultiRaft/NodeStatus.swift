@@ -9,6 +9,8 @@ public struct NodeStatus: Sendable {
     /// The address that others are given.
     public var advertise: String?
     public var isFenced: Bool
+    /// This node has left the cluster.
+    public var hasLeft: Bool
     public var groupsLed: Int
     public var peers: [PeerStatus]
     /// Groups that exist on this node, by name.

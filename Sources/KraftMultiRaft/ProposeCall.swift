@@ -4,13 +4,21 @@ final class ProposeCall<Reply: BinaryCodable>:
 {
     /// Where the command stands in the log, once it has succeeded.
     private(set) var index = LogIndex.zero
+    /// However often it were asked again, the answer would be the same.
+    private(set) var isFinal = false
 
     override func value(for error: KraftError) -> Result<Reply, KraftError> { .failure(error) }
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
-        if case .done(let index, _, _) = outcome { self.index = index }
+        switch outcome {
+        case .done(let index, _, _):
+            self.index = index
+            isFinal = true
+        case .forgotten: isFinal = true
+        case .refused, .unknown: break
+        }
         resume(Result(outcome, reply: reply, group: group))
     }
 }

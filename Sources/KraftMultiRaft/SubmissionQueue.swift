@@ -3,7 +3,12 @@ import Synchronization
 
 /// One call's way to the loop; plain data but for the call.
 struct Submission {
-    enum Kind { case propose, proposeMany, read, localRead }
+    enum Kind {
+        case propose, proposeMany, read, localRead
+        /// Its bytes begin with session and sequence.
+        case proposeInSession
+        case changeSessions
+    }
 
     var kind: Kind
     var call: Call

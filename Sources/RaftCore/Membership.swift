@@ -106,8 +106,11 @@ public struct Membership: Hashable, Sendable {
             return nil
         }
         let all = MemberSet(firstPositions: members.count)
+        // What a majority holds must be held by a member that has the bytes.
         func isSound(_ voters: MemberSet) -> Bool {
-            voters.isSubset(of: all) && !voters.isSubset(of: witnesses)
+            voters.isSubset(of: all)
+                && voters.intersection(witnesses).count < voters.count / 2 + 1
+                && !voters.isEmpty
         }
         guard isSound(voters), witnesses.isSubset(of: all) else { return nil }
         if !outgoing.isEmpty {

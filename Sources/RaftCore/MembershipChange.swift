@@ -167,6 +167,9 @@ extension Membership {
             }
             let now = set { $0.wasVoter }
             let then = set { $0.isVoter }
+            guard then.intersection(set { $0.isWitness }).count < then.count / 2 + 1 else {
+                throw .init(reason: "witnesses alone would be a majority")
+            }
             let goal = Goal(change: position, voters: then, kept: set { $0.isKept })
             // A learner that is behind would hold up every commit once it votes.
             let isStaged = items.contains { $0.isVoter && !$0.wasVoter }

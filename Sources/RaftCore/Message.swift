@@ -120,14 +120,13 @@ public enum Message: Hashable, Sendable {
         public init(term: Term) { self.term = term }
     }
 
-    /// The receiver is no member any more, by the committed configuration that stands at
-    /// `configuration`; it can go.
+    /// The receiver is no member any more, by all that is committed up to `committed`; it can go.
     public struct Removed: Hashable, Sendable {
         public var term: Term
-        public var configuration: EntryPosition
-        public init(term: Term, configuration: EntryPosition) {
+        public var committed: EntryPosition
+        public init(term: Term, committed: EntryPosition) {
             self.term = term
-            self.configuration = configuration
+            self.committed = committed
         }
     }
 

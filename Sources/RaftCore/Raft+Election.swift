@@ -15,10 +15,9 @@ extension Raft {
         armElection(after: delay, now: now)
     }
 
-    /// What the leader's node was promised by a lease binds this replica until then, whoever asks for
-    /// its vote.
-    public mutating func holdVotes(until promised: Instant) {
-        votesHeldUntil = max(votesHeldUntil, promised)
+    /// This node has promised its leader by a lease not to vote against it until then.
+    public mutating func holdVotes(until promise: Instant) {
+        votesHeldUntil = max(votesHeldUntil, promise)
     }
 
     /// Check-quorum (section 6.2): a leader that can't hear a majority of the voters resigns.
@@ -45,10 +44,14 @@ extension Raft {
 
     /// Elects anew, because an operator wants it. A leader steps down and lets the others go first;
     /// any other replica campaigns, whatever it thinks of the leader. False if it can't lead.
+    ///
+    /// What this node promised by a lease is kept: then it campaigns when that has run out.
     public mutating func forceElection(now: Instant, effects: inout RaftEffects) -> Bool {
         guard canStand else { return false }
         if role == .leader {
             resign(now: now, effects: &effects)
+        } else if isPromised(now) {
+            electionDeadline = votesHeldUntil
         } else {
             campaign(.forcedPreVote, now: now, effects: &effects)
         }
@@ -112,6 +115,11 @@ extension Raft {
         effects: inout RaftEffects
     ) {
         if tellRemoved(sender, effects: &effects) { return }
+        // Whoever campaigns doesn't follow: its promise counts no more for this leader's lease.
+        if role == .leader, let position = membership.position(of: sender), position != selfPosition
+        {
+            progress[position].isFollowing = false
+        }
         // Who campaigns doesn't lead: nothing of it is left to support.
         if sender.node == leader, m.term > term { leaderSuspected(now: now) }
         // A lease that its own leader gives up binds nobody; one that it doesn't know to be over does.
@@ -165,6 +173,8 @@ extension Raft {
     mutating func onVoteReply(
         from position: Int, _ m: Message.VoteReply, now: Instant, effects: inout RaftEffects
     ) {
+        // A late answer to an old campaign frees no follower from its leader.
+        guard role == .candidate || role == .preCandidate else { return }
         if !m.isGranted, m.term > term {
             becomeFollower(m.term, leader: .none, now: now, effects: &effects)
             return

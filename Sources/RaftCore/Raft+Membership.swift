@@ -170,54 +170,43 @@ extension Raft {
         effects.isRemoved = true
     }
 
-    /// A replica that may not campaign, and hears of no leader, asks whether it is still a member: who
-    /// added it may have lost its term, who dropped it may not have lived to say so. What it sends is
-    /// a rehearsal of a vote whose answers don't count.
-    func inquire(_ effects: inout RaftEffects) {
-        let question = Message.VoteRequest(
-            term: term.next, last: log.last, isPreVote: true, isTransfer: false)
-        for position in membership.members.indices
-        where membership.members[position].node != node && membership.isVoter(position) {
-            effects.messages.append((membership.members[position], .vote(question)))
-        }
+    /// Another replica can't find its leader, or has let go of it.
+    public mutating func onInquiry(from sender: Replica, effects: inout RaftEffects) {
+        guard !isRemoved, !tellRemoved(sender, effects: &effects), role == .leader,
+            membership.position(of: sender) != nil
+        else { return }
+        peerConnected(sender.node)
     }
 
     /// Tells a replica that asks for something that it is no member any more, if this one knows.
-    public mutating func tellRemoved(_ sender: Replica, effects: inout RaftEffects) -> Bool {
-        let committed = configurations[0]
-        guard committed.index <= commitIndex, committed.membership.position(of: sender) == nil
-        else { return false }
-        // The entry that would have added it was lost, and another is committed in its place.
-        let added = sender.id.added
-        if added.index > .zero, added.index <= commitIndex,
-            let term = log.term(at: added.index), term > added.term
-        {
-            let place = EntryPosition(index: added.index, term: term)
-            effects.messages.append(
-                (sender, .removed(.init(term: self.term, configuration: place))))
-            return true
-        }
-        guard let term = log.term(at: committed.index),
-            sender.id < ReplicaID(added: .init(index: committed.index, term: term))
+    ///
+    /// What is committed up to a position behind the one that added the replica, and leaves it
+    /// out, has removed it or never really added it: terms never fall along a log, and a leader of
+    /// one term never rewrites its own.
+    mutating func tellRemoved(_ sender: Replica, effects: inout RaftEffects) -> Bool {
+        guard configurations[0].index <= commitIndex,
+            configurations[0].membership.position(of: sender) == nil,
+            let committed = committedPosition, sender.id < ReplicaID(added: committed)
         else { return false }
         sendRemoved(to: sender, &effects)
         return true
     }
 
-    private func sendRemoved(to member: Replica, _ effects: inout RaftEffects) {
-        let committed = configurations[0]
-        guard let term = log.term(at: committed.index) else { return }
-        let position = EntryPosition(index: committed.index, term: term)
-        effects.messages.append(
-            (member, .removed(.init(term: self.term, configuration: position))))
+    private var committedPosition: EntryPosition? {
+        log.term(at: commitIndex).map { EntryPosition(index: commitIndex, term: $0) }
     }
 
-    /// A committed configuration behind this replica's own beginning doesn't hold it: it was
-    /// removed, or never really added, and can't come back (no id is used twice).
+    private func sendRemoved(to member: Replica, _ effects: inout RaftEffects) {
+        guard let committed = committedPosition else { return }
+        effects.messages.append((member, .removed(.init(term: term, committed: committed))))
+    }
+
+    /// What is committed behind this replica's own beginning doesn't hold it: it was removed, or
+    /// never really added, and can't come back (no id is used twice).
     mutating func onRemoved(
         _ m: Message.Removed, now: Instant, effects: inout RaftEffects
     ) {
-        guard replica.id < ReplicaID(added: m.configuration) else { return }
+        guard replica.id < ReplicaID(added: m.committed) else { return }
         if role == .leader { resign(now: now, effects: &effects) }
         if role != .follower {
             becomeFollower(term, leader: .none, now: now, effects: &effects)

@@ -46,7 +46,14 @@ extension Raft {
                 : m.index != progress[position].next.previous
             if isStale { return }
             let agreed = log.lastPosition(notBeyond: m.hint.index, term: m.hint.term)
-            progress[position].next = max(progress[position].match, agreed.index).next
+            guard agreed.index >= progress[position].match else {
+                // It acknowledged more than it has. Asking again at once would go on for ever: it
+                // counts as silent.
+                progress[position].hasAnswered = false
+                effects.isContradicted = true
+                return
+            }
+            progress[position].next = agreed.index.next
             progress[position].state = .probe
             progress[position].isProbeInFlight = false
             progress[position].forgetBytes()
@@ -73,10 +80,10 @@ extension Raft {
         guard majority > commitIndex, majority >= termStartIndex else { return }
         commitIndex = majority
         effects.isCommitAdvanced = true
-        if isTransferring { sendTransfer(now: now, &effects) }
         if configurations.count > 1 || membership.isJoint || !membership.canLead(selfPosition) {
             settleMembership(now: now, effects: &effects)
         }
+        if isTransferring { sendTransfer(now: now, &effects) }
     }
 
     /// The entries that may go to a member now: from `first` on, at most `most`, all of one term.

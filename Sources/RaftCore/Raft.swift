@@ -48,6 +48,9 @@ public struct Raft: Sendable {
     public internal(set) var configurations: [Configuration]
     /// The last of them.
     public internal(set) var membership: Membership
+    /// It was added as a witness; before it has the entry that says so, its membership doesn't show
+    /// it.
+    public let isBornWitness: Bool
     /// -1 while it isn't a member.
     var selfPosition: Int
 
@@ -116,15 +119,18 @@ public struct Raft: Sendable {
     ///
     /// - `configurations`: those of the log, ascending; the first is what held before its first
     ///   entry. Everything in `log` counts as durable.
+    /// - `isWitness`: it was added as one.
     /// - `votesHeldUntil`: an earlier life of this node may have promised not to vote until then.
     public init(
         replica: Replica, configurations: [Configuration], hardState: HardState, log: LogTerms,
-        options: Options, seed: UInt64, votesHeldUntil: Instant = .zero, now: Instant
+        options: Options, seed: UInt64, isWitness: Bool = false, votesHeldUntil: Instant = .zero,
+        now: Instant
     ) {
         guard let last = configurations.last else {
             preconditionFailure("a replica needs a configuration")
         }
         self.replica = replica
+        isBornWitness = isWitness
         self.configurations = configurations
         membership = last.membership
         selfPosition = last.membership.position(of: replica) ?? -1
@@ -138,14 +144,16 @@ public struct Raft: Sendable {
         electionDeadline = .zero
         armElection(after: options.electionTimeout, now: now)
         // Alone, there is nobody to wait for.
-        if isAlone { electionDeadline = now }
+        if isAlone { electionDeadline = max(now, votesHeldUntil) }
     }
 
     /// What this replica is; nil while it is no member.
     public var kind: MemberKind? {
         selfPosition < 0 ? nil : membership.kind(of: selfPosition)
     }
-    public var isWitness: Bool { membership.witnesses.contains(selfPosition) }
+    public var isWitness: Bool {
+        isBornWitness || membership.witnesses.contains(selfPosition)
+    }
 
     /// The only voter.
     var isAlone: Bool {
@@ -204,10 +212,12 @@ public struct Raft: Sendable {
     public mutating func tick(now: Instant, effects: inout RaftEffects) {
         if now >= electionDeadline, role != .leader {
             guard canCampaign else {
+                effects.isAstray = true
                 armElection(after: options.electionTimeout, now: now)
-                if !canStand { inquire(&effects) }
                 return
             }
+            // The last campaign got no answer that counts: are those that it asked still members?
+            if role == .preCandidate { effects.isAstray = true }
             if role == .candidate, !isOwnVoteDurable {
                 // Its disk is slower than the campaign: a new term would only start that again.
                 electionDeadline = now + randomised(options.electionTimeout)

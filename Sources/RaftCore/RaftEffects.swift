@@ -15,13 +15,16 @@ public struct RaftEffects: Sendable {
 
     /// Who is a member changed, on this replica's log: `Raft.membership`.
     public var isMembershipChanged = false
+    /// This replica knows no leader and can't find one: it may have been left behind. Every node
+    /// that can be reached should be asked (`Raft.onInquiry`).
+    public var isAstray = false
     /// This replica is no member any more, and never will be again: it can go once it has applied
     /// what is committed.
     public var isRemoved = false
 
     /// The message that was stepped can't be true while all replicas keep what they acknowledged: a
-    /// second leader of a term, or an entry against a committed one. It was dropped. Some replica
-    /// has lost its memory.
+    /// second leader of a term, an entry against a committed one, or less than was acknowledged. It
+    /// was dropped. Some replica has lost its memory.
     public var isContradicted = false
 
     public init() {}
@@ -35,6 +38,7 @@ public struct RaftEffects: Sendable {
         isReadConfirmed = false
         isMembershipChanged = false
         isRemoved = false
+        isAstray = false
         isContradicted = false
     }
 

@@ -55,7 +55,7 @@ struct DurabilityTests {
                     if $0.isDone { acknowledged.append(id) }
                 }
             }
-            cluster.run(for: .microseconds(moment * 40))
+            cluster.run(for: .microseconds(moment * 13))
             let victim = moment % 2 == 0 ? leader : cluster.other(than: leader)
             cluster.kill(victim)
             // The process is gone first; what it left in the cache may then go with the power.

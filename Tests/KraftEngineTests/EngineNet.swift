@@ -62,6 +62,23 @@ struct EngineNet {
         try body(&running.engine, now)
     }
 
+    /// A stranger's first frame, on a connection of its own.
+    mutating func speak(to node: NodeID, _ kind: FrameKind, _ body: [UInt8]) {
+        guard let target = running[node] else { return }
+        let connection = ConnectionID(rawValue: target.nextInbound)
+        target.nextInbound += 2
+        let format = StandardWireFormat()
+        var writer = FrameWriter(
+            headerSize: format.headerSize, block: Block(capacity: body.count + 64))
+        let place = writer.reserve(body.count, format: format)
+        for (offset, byte) in body.enumerated() {
+            place.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+        }
+        writer.seal(kind, format: format)
+        target.engine.step(.accepted(connection), now: now)
+        target.engine.step(.received(connection, writer.block.bytes), now: now)
+    }
+
     // MARK: Time
 
     mutating func run(for span: Nanoseconds) {

@@ -243,4 +243,43 @@ struct MembershipTests {
         }
         cluster.expectClean()
     }
+
+    @Test("A node that is taken in is told the log at once, not at the next try", arguments: 1...5)
+    func isToldAtOnce(seed: UInt64) {
+        let cluster = makeCluster(seed: seed)
+        let leader = cluster.elect()
+        for id in UInt64(1)...10 { cluster.write(id, on: leader) }
+        let election = EngineConfiguration.Timing().electionTimeout
+        let request = cluster.changeMembers(of: "g", .init(add: [.init(4, .learner)]), on: leader)
+        let isThere = cluster.run(atMost: Nanoseconds(election.rawValue / 2)) {
+            cluster.isDone(request) && cluster.machine(of: "g", on: 4)?.ids.count == 10
+        }
+        #expect(isThere)
+        cluster.expectClean()
+    }
+
+    @Test(
+        "Nothing that is asked of the others is refused while the leader is removed",
+        arguments: 1...20)
+    func removedLeaderIsAsked(seed: UInt64) {
+        let cluster = makeCluster(seed: seed, nodes: 3)
+        let leader = cluster.elect()
+        let asked = cluster.other(than: leader)
+        cluster.write(1, on: asked)
+        let change = cluster.changeMembers(of: "g", .init(remove: [leader]), on: leader)
+        var requests: [RequestID] = []
+        for id in UInt64(2)...200 {
+            requests.append(
+                cluster.propose(
+                    on: asked, group: "g", AuditLog.Command(id: id), timeout: .seconds(5)))
+            cluster.run(for: .microseconds(500))
+        }
+        _ = cluster.run(atMost: .seconds(10)) { requests.allSatisfy { cluster.isEnded($0) } }
+        #expect(cluster.isDone(change))
+        for request in requests {
+            let outcome = cluster.outcome(of: request)
+            #expect(!outcome.isRefused, "seed \(seed): \(outcome)")
+        }
+        cluster.expectClean()
+    }
 }

@@ -1,3 +1,4 @@
+import CXXHash
 import KraftRouting
 import RaftCore
 import Testing
@@ -48,7 +49,7 @@ struct WireTests {
                 term: Term(6), last: .start, isPreVote: true, isTransfer: false, isForced: true)),
         .resigned(.init(term: Term(6))),
         .removed(
-            .init(term: Term(6), configuration: .init(index: LogIndex(12), term: Term(4)))),
+            .init(term: Term(6), committed: .init(index: LogIndex(12), term: Term(4)))),
     ]
 
     private static let later = ReplicaID(added: .init(index: LogIndex(40), term: Term(3)))
@@ -108,21 +109,24 @@ struct WireTests {
         }
     }
 
-    @Test("a flipped bit anywhere in a frame is refused")
+    @Test("a flipped bit anywhere in a frame is refused, in its header before the body is there")
     func flippedBits() {
         let sound = frame([WireTests.samples[0]])
         for bit in 0..<(sound.count * 8) {
             var bytes = sound
             bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+            let isInHeader = bit / 8 < format.headerSize
             var frames = 0
             var reader = FrameReader()
-            bytes.withUnsafeBytes { buffer in
-                try? reader.receive(buffer, format: format) { _, _ in
-                    frames += 1
-                    return true
+            #expect(throws: FrameReader.Bad.self, "bit \(bit)") {
+                let part = isInHeader ? bytes.prefix(format.headerSize) : bytes[...]
+                try part.withUnsafeBytes { buffer in
+                    try reader.receive(buffer, format: format) { _, _ in
+                        frames += 1
+                        return true
+                    }
                 }
             }
-            // A longer length only makes the reader wait for more.
             #expect(frames == 0)
         }
     }
@@ -131,6 +135,11 @@ struct WireTests {
     func enormous() {
         var bytes = frame([WireTests.samples[0]])
         for place in 4..<8 { bytes[place] = 0xFF }
+        // As if that had been sent.
+        let check = bytes.withUnsafeBytes { XXH3_64bits($0.baseAddress, 16) }
+        withUnsafeBytes(of: UInt32(truncatingIfNeeded: check).littleEndian) {
+            bytes.replaceSubrange(16..<20, with: $0)
+        }
         var reader = FrameReader()
         #expect(throws: FrameReader.Bad.self) {
             try bytes.withUnsafeBytes { buffer in

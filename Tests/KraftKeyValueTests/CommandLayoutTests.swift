@@ -1,5 +1,7 @@
+import Foundation
 import KraftEngine
 import KraftKeyValue
+import KraftTestKit
 import RaftCore
 import Testing
 
@@ -34,16 +36,17 @@ struct CommandLayoutTests {
         }
     }
 
+    static let replies: [Store.Reply] = [
+        .written(version: LogIndex(1)), .deleted(existed: true), .deleted(existed: false),
+        .appended(version: LogIndex(2), length: 3),
+        .incremented(version: LogIndex(4), value: -5),
+        .conflict(.version(actual: LogIndex(6))), .conflict(.notANumber), .conflict(.overflow),
+        .tooLarge,
+    ]
+
     @Test("every reply is read back as it was written")
-    func replies() throws {
-        let replies: [Store.Reply] = [
-            .written(version: LogIndex(1)), .deleted(existed: true), .deleted(existed: false),
-            .appended(version: LogIndex(2), length: 3),
-            .incremented(version: LogIndex(4), value: -5),
-            .conflict(.version(actual: LogIndex(6))), .conflict(.notANumber), .conflict(.overflow),
-            .tooLarge,
-        ]
-        for reply in replies {
+    func repliesReadBack() throws {
+        for reply in CommandLayoutTests.replies {
             var writer = ByteWriter()
             reply.encode(into: &writer)
             try writer.bytes.withUnsafeBytes { bytes throws in
@@ -95,23 +98,52 @@ struct CommandLayoutTests {
     }
 
     @Test("no byte string makes it trap, and what is accepted is accepted whole")
-    func hostileBytes() {
-        var random = SeededGenerator(state: 4)
+    func hostileBytes() throws {
+        let samples = CommandLayoutTests.commands.map { encoded($0) }
         var store = Store()
-        for round in 0..<20_000 {
-            var bytes = encoded(CommandLayoutTests.commands[round % 7])
-            for _ in 0..<Int.random(in: 1...3, using: &random) {
-                bytes[Int.random(in: 0..<bytes.count, using: &random)] =
-                    .random(in: 0...255, using: &random)
-            }
-            let accepted = store.applyBatch([bytes], from: UInt64(round + 1))[0] != nil
+        var index: UInt64 = 0
+        try fuzzRounds(150_000).run { mutator in
+            var bytes = mutator.random.pick(samples)
+            mutator.mutate(&bytes, others: samples)
+            index += 1
+            let accepted = store.applyBatch([bytes], from: index)[0] != nil
             let decoded = bytes.withUnsafeBytes {
                 var reader = ByteReader($0)
                 let command = try? Store.Command(from: &reader)
                 return reader.remaining == 0 ? command : nil
             }
-            #expect(accepted == (decoded != nil))
-            if let decoded { #expect(encoded(decoded) == bytes) }
+            let isSame = decoded.map { encoded($0) == bytes } ?? true
+            if accepted != (decoded != nil) || !isSame { throw Found(seed: mutator.seed) }
         }
+    }
+
+    @Test("spoilt replies are refused, or say what their bytes say")
+    func hostileReplies() throws {
+        let samples = CommandLayoutTests.replies.map { reply in
+            var writer = ByteWriter()
+            reply.encode(into: &writer)
+            return writer.bytes
+        }
+        try fuzzRounds(150_000).run { mutator in
+            var bytes = mutator.random.pick(samples)
+            mutator.mutate(&bytes, others: samples)
+            let decoded = bytes.withUnsafeBytes {
+                var reader = ByteReader($0)
+                return try? Store.Reply(from: &reader)
+            }
+            guard let decoded else { return }
+            var writer = ByteWriter()
+            decoded.encode(into: &writer)
+            if !bytes.starts(with: writer.bytes) { throw Found(seed: mutator.seed) }
+        }
+    }
+
+    private func fuzzRounds(_ count: Int) -> FuzzRounds {
+        FuzzRounds(count, environment: ProcessInfo.processInfo.environment)
+    }
+
+    private struct Found: Error, CustomStringConvertible {
+        var seed: UInt64
+        var description: String { "reproduce: \(FuzzRounds.reproduction(seed))" }
     }
 }

@@ -259,9 +259,13 @@ struct OracleTests {
         }
         set(0, 2, 1)
         set(1, 1, 1)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
+        #expect(
+            oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant
+                == .durability)
         set(1, 2, 3)
-        #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant == .durability)
+        #expect(
+            oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3))?.invariant
+                == .durability)
         set(2, 3, 2)
         #expect(oracle.checkVotes(0, leader: 1, term: Term(2), by: voters(1, 2, 3)) == nil)
     }
@@ -287,7 +291,9 @@ struct OracleTests {
         for (time, index) in [(100, 5), (200, 6), (300, 7)] {
             oracle.now = UInt64(time)
             let ticket = oracle.begin(0)
-            #expect(oracle.acknowledge(ticket, command: UInt64(time), index: LogIndex(UInt64(index))) == nil)
+            #expect(
+                oracle.acknowledge(ticket, command: UInt64(time), index: LogIndex(UInt64(index)))
+                    == nil)
         }
         oracle.now = 320
         #expect(oracle.begin(0, staleness: 1_000).floor == .zero)

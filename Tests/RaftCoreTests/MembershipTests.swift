@@ -375,3 +375,132 @@ extension Replicas {
         }
     }
 }
+
+/// What a review found; each was wrong once.
+@Suite("Membership, mended")
+struct MendedMembershipTests {
+    @Test("witnesses alone are never a majority, so that what is committed has its bytes somewhere")
+    func witnessMajority() throws {
+        let one = try #require(Membership(voters: [1]))
+        let position = EntryPosition(index: LogIndex(9), term: Term(3))
+        #expect(throws: MembershipChange.Invalid.self) {
+            _ = try one.begin(
+                .init(add: [.init(2, .witness), .init(3, .witness)]), at: position)
+        }
+        _ = try one.begin(.init(add: [.init(2, .witness)]), at: position)
+        let two = try #require(Membership(voters: [1, 2]))
+        #expect(throws: MembershipChange.Invalid.self) {
+            _ = try two.begin(
+                .init(add: (3...5).map { .init(NodeID($0), .witness) }), at: position)
+        }
+    }
+
+    @Test("a late refusal of an old campaign frees no follower from its leader")
+    func lateRefusal() {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        let term = replicas[2].term
+        let refusal = Message.VoteReply(term: term.next, isPreVote: true, isGranted: false)
+        replicas.act(2) { raft, now, effects in
+            raft.step(from: 3, .voteReply(refusal), now: now, effects: &effects)
+        }
+        #expect(replicas[2].term == term)
+        #expect(replicas[2].isLeaderSupported)
+    }
+
+    @Test("a sole voter keeps what it promised before it restarted")
+    func aloneKeepsPromise() throws {
+        let alone = try #require(Membership(voters: [1]))
+        let until = Instant(nanoseconds: 500_000_000)
+        let raft = Raft(
+            replica: 1, configurations: [.init(index: .zero, membership: alone)],
+            hardState: HardState(), log: LogTerms(), options: .init(), seed: 1,
+            votesHeldUntil: until, now: .zero)
+        #expect(raft.nextDeadline == until)
+    }
+
+    @Test("a forced campaign waits until this node's promise has run out")
+    func forcedWaits() {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        let until = replicas.now + .milliseconds(300)
+        replicas.act(2) { raft, now, effects in
+            raft.holdVotes(until: until)
+            _ = raft.forceElection(now: now, effects: &effects)
+        }
+        #expect(replicas[2].role == .follower)
+        #expect(replicas[2].nextDeadline == until)
+    }
+
+    @Test("who campaigns against a leader counts no more for its lease")
+    func campaignEndsFollowing() throws {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        let later = replicas.now + .seconds(1)
+        let isHeld = { (raft: Raft) in
+            raft.holdsLease(now: replicas.now) { $0 == 2 ? later : .zero }
+        }
+        #expect(isHeld(replicas[1]))
+        let request = Message.VoteRequest(
+            term: replicas[1].term.next, last: replicas[1].log.last, isPreVote: true,
+            isTransfer: false, isForced: true)
+        var leader = replicas[1]
+        var effects = RaftEffects()
+        leader.step(from: 2, .vote(request), now: replicas.now, effects: &effects)
+        #expect(!isHeld(leader))
+        var asked = replicas[1]
+        asked.onInquiry(from: 2, effects: &effects)
+        #expect(!isHeld(asked))
+    }
+
+    @Test("a learner or witness that was removed asks around, and is told")
+    func learnerIsTold() throws {
+        for kind in [MemberKind.learner, .witness] {
+            var replicas = Replicas(3)
+            replicas.elect(1)
+            let four = replicas.addNode()
+            try replicas.change(.init(add: [.init(four, kind)]), on: 1)
+            replicas.settle()
+            let replica = replicas[4].replica
+            try replicas.change(.init(remove: [four]), on: 1)
+            replicas.settle(without: [4])
+            replicas.act(4) { raft, now, _ in raft.leaderSuspected(now: now) }
+            var isAstray = false
+            replicas.now = max(replicas.now, replicas[4].nextDeadline)
+            replicas.act(4) { raft, now, effects in
+                raft.tick(now: now, effects: &effects)
+                isAstray = effects.isAstray
+            }
+            #expect(isAstray)
+            replicas.act(2) { raft, _, effects in raft.onInquiry(from: replica, effects: &effects) }
+            // The follower may not know of the commit yet; the leader does.
+            replicas.act(1) { raft, _, effects in raft.onInquiry(from: replica, effects: &effects) }
+            replicas.settle()
+            #expect(replicas.removed.contains(replica), "\(kind)")
+        }
+    }
+
+    @Test("a replica whose addition was truncated away is told")
+    func neverAdded() throws {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        replicas.settle()
+        let four = replicas.addNode()
+        for other in [NodeID(2), 3] {
+            replicas.cut.insert([1, other])
+            replicas.cut.insert([other, 1])
+        }
+        try replicas.change(.init(add: [.init(four, .learner)]), on: 1)
+        replicas.settle()
+        let zombie = replicas[4].replica
+        #expect(zombie.id > .initial)
+        replicas.elect(2)
+        replicas.cut = []
+        replicas.act(2) { raft, _, _ in raft.peerConnected(1) }
+        _ = replicas.propose(3, on: 2)
+        replicas.settle()
+        replicas.act(2) { raft, _, effects in raft.onInquiry(from: zombie, effects: &effects) }
+        replicas.settle()
+        #expect(replicas.removed.contains(zombie))
+    }
+}

@@ -192,6 +192,23 @@ struct ReplicationTests {
         #expect(replicas[3].log.lastIndex == replicas[1].log.lastIndex)
     }
 
+    @Test("a follower that has less than it acknowledged is not asked again at once, but later")
+    func lostLog() {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        _ = replicas.propose(5, on: 1)
+        replicas.settle()
+        replicas[3].log.truncate(from: LogIndex(4))
+        replicas[3].durableIndex = LogIndex(3)
+        replicas.act(1) { raft, _, _ in raft.peerConnected(3) }
+        replicas.settle()
+        #expect(replicas[3].log.lastIndex == LogIndex(3))
+        replicas.now = replicas.now + .seconds(1)
+        replicas.act(1) { raft, now, effects in raft.tick(now: now, effects: &effects) }
+        replicas.flush(1)
+        #expect(replicas.queue.contains { $0.to.node == 3 })
+    }
+
     @Test("random losses, cuts and elections keep the logs matching and commits for good")
     func randomLives() {
         for seed in 0..<200 { RandomLife(seed: UInt64(seed)).run() }

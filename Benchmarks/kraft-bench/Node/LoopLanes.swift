@@ -64,7 +64,7 @@ struct LoopLanes {
         case .refused(let reason, _):
             lanes[request.lane].tally.refusedCount += 1
             if reason == .nodeStopped { isIssuing = false }
-        case .unknown:
+        case .unknown, .forgotten:
             lanes[request.lane].tally.unknownCount += 1
         }
         if isIssuing { issue(place, driver) } else { openCount -= 1 }

@@ -14,6 +14,15 @@ enum Endpoint: Equatable {
     case groups
     case group(GroupName)
     case transferGroup(GroupName)
+    case openSession
+    case changeMembers(GroupName)
+    case stepDown(GroupName)
+    case elect(GroupName)
+    case plans
+    /// By its id, which may be anything.
+    case plan(String)
+    case joinCluster
+    case leaveCluster
     case health
     case liveness
     case readiness
@@ -36,9 +45,11 @@ enum Endpoint: Equatable {
         case ("v1", "kv"): self = try Endpoint.key(method, segments.dropFirst(2))
         case ("v1", "groups"): self = try Endpoint.group(method, segments.dropFirst(2))
         case ("v1", "cluster"): self = try Endpoint.cluster(method, segments.dropFirst(2))
-        case ("v1", "plans"), ("v1", "queues"), ("v1", "vectors"): throw .notImplemented("\(path)")
+        case ("v1", "plans"): self = try Endpoint.plan(method, segments.dropFirst(2))
+        case ("v1", "queues"), ("v1", "vectors"): throw .notImplemented("\(path)")
         case ("v1", "txn") where segments.count == 2: throw .notImplemented("transactions")
-        case ("v1", "sessions"): throw .notImplemented("sessions")
+        case ("v1", "sessions") where segments.count == 2:
+            self = try .only("POST", method, .openSession)
         default: throw .notFound("no such path")
         }
     }
@@ -96,10 +107,24 @@ enum Endpoint: Equatable {
         guard rest.count == 1, let action = rest.first else { throw .notFound("no such path") }
         switch action {
         case "transfer": return try .only("POST", method, .transferGroup(name))
-        case "split", "merge", "move", "members", "snapshot", "explain":
+        case "members": return try .only("POST", method, .changeMembers(name))
+        case "step-down": return try .only("POST", method, .stepDown(name))
+        case "elect": return try .only("POST", method, .elect(name))
+        case "split", "merge", "move", "snapshot", "explain":
             throw .notImplemented("\(action) of a group")
         default: throw .notFound("no such path")
         }
+    }
+
+    private static func plan(
+        _ method: String, _ segments: ArraySlice<Substring>
+    ) throws(HTTPFault) -> Endpoint {
+        guard let first = segments.first else { return try .only("GET", method, .plans) }
+        guard segments.count == 1 else { throw .notFound("no such path") }
+        guard let bytes = PercentCoding.decode(first),
+            let id = String(validating: bytes, as: UTF8.self)
+        else { throw .badRequest("id: not percent-encoded UTF-8") }
+        return try .only("GET", method, .plan(id))
     }
 
     private static func cluster(
@@ -109,7 +134,9 @@ enum Endpoint: Equatable {
         case ("info", 1): return try .only("GET", method, .clusterInfo)
         case ("members", 1): return try .only("GET", method, .clusterMembers)
         case ("sharding", 1): return try .only("GET", method, .clusterSharding)
-        case ("join", 1), ("leave", 1), ("maintenance", 1), ("rebalance", 1), ("migrations", _):
+        case ("join", 1): return try .only("POST", method, .joinCluster)
+        case ("leave", 1): return try .only("POST", method, .leaveCluster)
+        case ("maintenance", 1), ("rebalance", 1), ("migrations", _):
             throw .notImplemented("cluster/\(segments.first ?? "")")
         default: throw .notFound("no such path")
         }
@@ -133,6 +160,7 @@ enum Endpoint: Equatable {
         case .putKey: ["ttl_ms", "if_version"]
         case .deleteKey: ["if_version"]
         case .incrementKey: ["by"]
+        case .openSession: ["ttl_ms"]
         default: []
         }
     }

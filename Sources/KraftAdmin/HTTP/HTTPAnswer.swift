@@ -26,6 +26,14 @@ struct HTTPAnswer: Sendable, Equatable {
             answer.headers.append(
                 Header(name: "Retry-After", value: "\(HTTPFault.retryAfterSeconds)"))
         }
+        if fault.elsewhere != nil {
+            answer.headers.append(Header(name: PassedRequest.elsewhereHeader, value: "true"))
+        }
         return answer
+    }
+
+    /// The value of a header, whatever its name's case.
+    func header(_ name: String) -> String? {
+        headers.first { $0.name.lowercased() == name.lowercased() }?.value
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import KraftMultiRaft
 
 /// An error answer: its status, its code and what else the contract lets it say.
@@ -8,6 +9,14 @@ struct HTTPFault: Error, Equatable {
     /// Where the group's leader is believed to be, `host:port`.
     var leader: String?
     var group: String?
+    /// Another node may be able to serve the request, and nothing was done here.
+    var elsewhere: Elsewhere?
+
+    enum Elsewhere: Equatable {
+        /// Whoever holds the group.
+        case anyHolder
+        case node(NodeID)
+    }
 
     /// For `overloaded`: when to come back.
     static let retryAfterSeconds = 1
@@ -41,6 +50,20 @@ struct HTTPFault: Error, Equatable {
         leader = error.leader.flatMap { $0.isNone ? nil : address($0) }
     }
 
+    /// The error that another node answered with.
+    init(passedOn answer: HTTPAnswer) {
+        self.init(status: answer.status, code: "unavailable", message: "status \(answer.status)")
+        guard let input = try? JSONDecoder().decode(JSONInput.self, from: Data(answer.body)),
+            case .object(let outer) = input, case .object(let error)? = outer["error"]
+        else { return }
+        func text(_ name: String) -> String? {
+            if case .string(let text)? = error[name] { text } else { nil }
+        }
+        code = text("code") ?? code
+        message = text("message") ?? message
+        (leader, group) = (text("leader"), text("group"))
+    }
+
     /// The status of an error code, and the code by which the contract knows it.
     ///
     /// Codes that the contract doesn't list, also those of later releases, promise that nothing
@@ -49,7 +72,7 @@ struct HTTPFault: Error, Equatable {
         switch code {
         case .badRequest: (400, code.rawValue)
         case .notFound: (404, code.rawValue)
-        case .conflict: (409, code.rawValue)
+        case .conflict, .sessionExpired: (409, KraftError.Code.conflict.rawValue)
         case .tooLarge: (413, code.rawValue)
         case .overloaded: (429, code.rawValue)
         case .notImplemented: (501, code.rawValue)

@@ -1,7 +1,15 @@
 /// The parameters of a request's query. Strict, since a misspelt condition that is ignored would
 /// make an unconditional write: unknown names, names given twice and broken escapes are errors.
-struct QueryParameters {
-    private var values: [(name: String, value: String)] = []
+struct QueryParameters: Sendable, Equatable {
+    private var values: [Parameter] = []
+
+    private struct Parameter: Sendable, Equatable {
+        var name: String
+        var value: String
+    }
+
+    /// None at all.
+    init() {}
 
     static let timeoutDefaultMilliseconds = 5_000
     static let timeoutLimitMilliseconds = 600_000
@@ -18,7 +26,7 @@ struct QueryParameters {
                 throw .badRequest("\(name.prefix(40)): no such parameter here")
             }
             guard self[name] == nil else { throw .badRequest("\(name): given twice") }
-            values.append((name, value))
+            values.append(Parameter(name: name, value: value))
         }
     }
 
@@ -38,6 +46,16 @@ struct QueryParameters {
             throw .badRequest("timeout_ms: must be a whole number from 1 to \(limit)")
         }
         return .milliseconds(milliseconds)
+    }
+
+    /// The query again, with another time limit.
+    func text(timeout: Duration) -> String {
+        let limit = QueryParameters.timeoutLimitMilliseconds
+        let milliseconds = min(limit, max(1, Int(timeout / .milliseconds(1))))
+        let others = values.filter { $0.name != "timeout_ms" }
+        return (others + [Parameter(name: "timeout_ms", value: "\(milliseconds)")])
+            .map { "\(PercentCoding.encode($0.name.utf8))=\(PercentCoding.encode($0.value.utf8))" }
+            .joined(separator: "&")
     }
 
     func unsigned(_ name: String) throws(HTTPFault) -> UInt64? {

@@ -5,8 +5,8 @@ struct ClusterView {
     var status: NodeStatus
     /// Where this node answers HTTP. The others tell theirs when they connect.
     var http: String
-    /// Version of the routing table.
-    var epoch: Epoch
+    /// Version of the routing table; nil while this node has none.
+    var epoch: Epoch?
     var nowUnixMilliseconds: Int64
 
     /// A peer that was not heard for longer is `dead`, before that `suspect`.
@@ -16,14 +16,19 @@ struct ClusterView {
         [
             "cluster_id": .string(status.clusterID),
             "local_id": .node(status.node),
-            "member_count": .unsigned(UInt64(status.peers.count + 1)),
+            "member_count": .unsigned(UInt64(memberCount)),
             // There is no metadata group yet.
             "meta_leader": .null,
-            "epoch": .unsigned(epoch.rawValue),
+            "epoch": epoch.map { .unsigned($0.rawValue) } ?? .null,
             "members": members,
         ]
     }
 
+    private var memberCount: Int {
+        status.peers.count { !$0.hasLeft } + (status.hasLeft ? 0 : 1)
+    }
+
+    /// All nodes that ever were members and are known here.
     var members: JSON {
         var members = [(status.node, own)]
         members += status.peers.map { ($0.node, member($0)) }
@@ -35,7 +40,7 @@ struct ClusterView {
             "id": .node(status.node),
             "addr": (status.advertise ?? status.listen).map(JSON.string) ?? .null,
             "http": .string(http),
-            "status": "alive",
+            "status": status.hasLeft ? "left" : "alive",
             "last_seen_unix_ms": .integer(nowUnixMilliseconds),
             "leads": .unsigned(UInt64(status.groupsLed)),
             "replicas": .unsigned(UInt64(status.groups.count)),
@@ -51,17 +56,18 @@ struct ClusterView {
         return [
             "id": .node(peer.node),
             "addr": .string(peer.address),
-            "http": peer.info.isEmpty ? .null : .string(peer.info),
+            "http": NodeInfo(peer.info).http.map(JSON.string) ?? .null,
             "status": .string(ClusterView.word(for: peer)),
             "last_seen_unix_ms": lastSeen.map(JSON.integer) ?? .null,
-            "leads": .unsigned(UInt64(peer.isAlive ? peer.groupsLed : 0)),
-            "replicas": .unsigned(UInt64(peer.groups)),
+            "leads": .unsigned(UInt64(peer.isAlive && !peer.hasLeft ? peer.groupsLed : 0)),
+            "replicas": .unsigned(UInt64(peer.hasLeft ? 0 : peer.groups)),
             "maintenance": false,
             "datacenter": .null,
         ]
     }
 
     static func word(for peer: PeerStatus) -> String {
+        if peer.hasLeft { return "left" }
         if peer.isAlive { return "alive" }
         guard let since = peer.sinceHeard, since < suspicion else { return "dead" }
         return "suspect"

@@ -24,6 +24,11 @@ struct GroupView {
             "last_index": .unsigned(max(status.lastIndex, applied).rawValue),
             "digest": digest.map { .string(GroupView.hex($0.digest)) } ?? .null,
             "replicas": .array(replicas),
+            "joint": .bool(status.isJoint),
+            "change": status.change.map {
+                .string(ChangeID(group: status.name, position: $0).description)
+            } ?? .null,
+            "members_committed": .bool(status.isMembershipCommitted),
             "quiesced": .bool(status.isQuiesced),
         ]
     }

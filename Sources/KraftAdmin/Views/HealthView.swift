@@ -21,8 +21,9 @@ struct HealthView: Equatable {
     static let reasonLimit = 20
 
     init(_ status: NodeStatus) {
-        let absent = Set(status.peers.filter { !$0.isAlive }.map(\.node))
+        let absent = Set(status.peers.filter { !$0.isAlive && !$0.hasLeft }.map(\.node))
         if status.isFenced { worsen(to: .critical, "this node's disk failed; it is fenced") }
+        if status.hasLeft { worsen(to: .critical, "this node has left the cluster") }
         for node in absent.sorted() { worsen(to: .degraded, "node \(node) is not heard") }
         for group in status.groups { count(group, absent: absent) }
         if reasons.count > HealthView.reasonLimit {

@@ -14,7 +14,7 @@ struct MetricsText {
     init(_ status: NodeStatus, groups metrics: [GroupName: GroupMetrics]) {
         let listed = Array(status.groups.prefix(MetricsText.groupLimit))
         writeNode(status)
-        writePeers(status.peers)
+        writePeers(status.peers.filter { !$0.hasLeft })
         writeGroups(listed)
         writeCounters(listed, metrics)
     }
@@ -96,6 +96,10 @@ struct MetricsText {
         begin("kraft_group_applied_bytes_total", "counter", "Bytes of commands applied.")
         for (group, metrics) in known {
             sample("kraft_group_applied_bytes_total", label(group), metrics.bytesApplied)
+        }
+        begin("kraft_group_sessions", "gauge", "Sessions that are open.")
+        for (group, metrics) in known {
+            sample("kraft_group_sessions", label(group), metrics.sessions)
         }
         begin("kraft_group_elections_total", "counter", "Elections that this node began.")
         for (group, metrics) in known {

@@ -71,7 +71,8 @@ struct DurabilityOracle {
     ) -> Finding? {
         if now.term < before.term {
             return (
-                .durability, "disk of node \(node + 1): term \(before.term) went back to \(now.term)"
+                .durability,
+                "disk of node \(node + 1): term \(before.term) went back to \(now.term)"
             )
         }
         if now.term == before.term, !before.vote.isNone, now.vote != before.vote {
@@ -95,10 +96,22 @@ struct DurabilityOracle {
         committed: (LogIndex) -> Term?
     ) -> Finding? {
         guard var replica = tracks[track].replicas[node] else {
-            return (.durability, "disk of node \(node + 1): entries of a group that it doesn't hold")
+            return (
+                .durability, "disk of node \(node + 1): entries of a group that it doesn't hold"
+            )
         }
         tracks[track].replicas[node] = nil
         defer { tracks[track].replicas[node] = replica }
+        // Whoever forgets a term in which it took entries may obey an older leader again.
+        guard term <= replica.hardState.term else {
+            return (
+                .durability,
+                """
+                disk of node \(node + 1): entries of term \(term), but its own is \
+                \(replica.hardState.term)
+                """
+            )
+        }
         let start = Int(first.rawValue) - 1
         guard start >= 0, start <= replica.entries.count else {
             return (.durability, "disk of node \(node + 1): a gap before \(first)")

@@ -106,7 +106,8 @@ extension FaultInjector {
         for _ in 0..<1 + random.below(3) {
             after(0...electionTimeout) { injector in
                 let leader = injector.simulation.leader(of: group)
-                let node = injector.random.chance(700) ? leader ?? injector.someNode : injector.someNode
+                let node =
+                    injector.random.chance(700) ? leader ?? injector.someNode : injector.someNode
                 injector.simulation.pastCoverage.count(.crashesInChange)
                 switch injector.random.below(4) {
                 case 0: injector.restartLater(node) { $0.simulation.kill($1) }

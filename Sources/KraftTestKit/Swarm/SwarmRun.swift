@@ -37,8 +37,7 @@ public final class SwarmRun {
             seed: plan.seed, nodes: plan.nodes, groups: names, options: plan.options,
             voters: { name in
                 plan.voters(of: names.firstIndex(of: name.string) ?? 0)
-            }
-        ) { _ in AuditLog() }
+            }, makeMachine: { _ in AuditLog() })
         simulation.log = log
         simulation.isLogVerbose = isVerbose && log != nil
         simulation.bootCrashPermille = plan.bootCrashPermille

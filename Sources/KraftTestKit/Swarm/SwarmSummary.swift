@@ -24,7 +24,9 @@ public struct SwarmSummary: Sendable {
         total.standardSeeds += part.standardSeeds
         total.simulatedNanoseconds += part.simulatedNanoseconds
         total.coverage += part.coverage
-        for fault in Fault.allCases { total.injected[fault.rawValue] += part.injected[fault.rawValue] }
+        for fault in Fault.allCases {
+            total.injected[fault.rawValue] += part.injected[fault.rawValue]
+        }
         total.violations += part.violations
     }
 

@@ -46,22 +46,30 @@ extension Simulation {
         nodes[position(of: node)].replica(of: position(of: group))?.machine
     }
 
-    /// Whether all members run and those that apply hold the same state of a group, with nothing left
-    /// to apply.
+    /// Whether all members run and those that apply hold the same state of a group, its sessions
+    /// too, with nothing left to apply.
     public func isInStep(_ group: String) -> Bool {
         let place = position(of: group)
-        var first: (index: LogIndex, digest: UInt64)?
+        var first: (index: LogIndex, digest: UInt64, sessions: UInt64)?
         for id in members(of: group) {
             let node = nodes[position(of: id)]
             guard let look = look(place, node), look.last == look.commit else { return false }
             if look.role == .witness { continue }
-            guard look.applied == look.commit, let machine = node.replica(of: place)?.machine
+            guard look.applied == look.commit, let replica = node.replica(of: place),
+                let sessions = node.box?.engine.sessionDigest(of: replica.slot)
             else { return false }
-            let here = (look.applied, machine.digest())
+            let here = (look.applied, replica.machine.digest(), sessions)
             if let first, first != here { return false }
             first = here
         }
         return true
+    }
+
+    /// How many sessions of a group are open, as far as a running node has applied.
+    public func sessionCount(of group: String, on node: NodeID) -> Int {
+        let node = nodes[position(of: node)]
+        guard let replica = node.replica(of: position(of: group)) else { return 0 }
+        return node.box?.engine.sessionCount(of: replica.slot) ?? 0
     }
 
     /// Whether all nodes run, and every group that is wanted is open on each of its members.
@@ -129,22 +137,10 @@ extension Simulation {
         }
     }
 
-    /// Nodes that hold a group, though they are no members of it and somebody whom they ask knows.
+    /// Nodes that hold a group, though they are no members of it.
     public func strays(of group: String) -> [NodeID] {
         let (place, members) = (position(of: group), members(of: group))
-        return nodes.filter { node in
-            guard !members.contains(node.id), let glance = glance(place, node) else {
-                return false
-            }
-            // Who was away so long that all voters it knows of have gone themselves asks in vain. It
-            // is harmless, and stays.
-            guard let known = glance.configurations.last?.membership else { return false }
-            return known.members.indices.contains { number in
-                let member = known.members[number]
-                return member.node != node.id && known.isVoter(number)
-                    && self.glance(place, nodes[position(of: member.node)]) != nil
-            }
-        }.map(\.id)
+        return nodes.filter { !members.contains($0.id) && glance(place, $0) != nil }.map(\.id)
     }
 
     private func glance(_ group: Int, _ node: SimulatedNode<Machine>) -> Engine.GroupGlance? {

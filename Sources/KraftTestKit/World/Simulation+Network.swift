@@ -215,7 +215,9 @@ extension Simulation {
             let portion = connections[place].streams[side].removeFirst()
             isEnd = portion.isEnd
             let lateness = time - portion.sent
-            if lateness > 2 * options.timing.electionTimeout.rawValue { pastCoverage.count(.bytesVeryLate) }
+            if lateness > 2 * options.timing.electionTimeout.rawValue {
+                pastCoverage.count(.bytesVeryLate)
+            }
             if bytes.isEmpty { bytes = portion.bytes } else { bytes += portion.bytes }
         }
         return (bytes, isEnd)

@@ -26,11 +26,10 @@ public enum RequestOutcome<Value> {
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
     enum Kind {
-        case open, propose, read, transfer, remove, change
+        case open, propose, read, transfer, remove, change, session
         /// A life of a group goes, so that the next may come.
         case replace
     }
-
 
     var kind: Kind
     var node: Int
@@ -42,7 +41,11 @@ struct Request<Machine: StateMachine> {
     var command: UInt64 = 0
     var ticket = RequestOracle.Ticket()
     var query: Machine.Query?
+    /// A proposal within a session: it may repeat an earlier one.
+    var isInSession = false
     var reply: RequestOutcome<Machine.Reply> = .pending
+    /// Of `session`.
+    var sessions: RequestOutcome<[UInt8]> = .pending
     var answer: RequestOutcome<Machine.Answer> = .pending
     /// Done, refused or unknown, for any kind.
     var isEnded = false
@@ -55,9 +58,12 @@ extension Simulation {
 
     /// Proposes a command on a node, as a client of that node would. Never blocks: run the
     /// simulation, then look at `outcome(of:)`; or be called by `then`.
+    ///
+    /// - `session`: within a session of the group, that `changeSessions` opened; then it may be
+    ///   proposed again, on any node, and takes effect once.
     @discardableResult
     public func propose(
-        on node: NodeID, group: String, _ command: Machine.Command,
+        on node: NodeID, group: String, _ command: Machine.Command, session: SessionTag? = nil,
         timeout: Nanoseconds = .seconds(5), route: Epoch? = nil,
         then: ((RequestOutcome<Machine.Reply>) -> Void)? = nil
     ) -> RequestID {
@@ -71,23 +77,55 @@ extension Simulation {
         requests[place].command = hash
         detail("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
         requests[place].repliedThen = then
+        requests[place].isInSession = session != nil
         pastCoverage.count(.proposals)
         guard let (box, replica) = usable(node, group: group) else {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(replica.track)
+        requests[place].ticket = oracles.requests.begin(
+            replica.track, mayRepeat: session != nil)
         if options.checks.commandsAreUnique {
-            oracles.requests.remember(command: hash, request: place)
+            oracles.requests.remember(command: hash, request: place, mayRepeat: session != nil)
         }
         trace(node, 50, hash)
         let now = instant(node)
-        writer.bytes.withUnsafeBytes {
-            box.engine.propose(
-                replica.slot, $0, route: route, token: token, deadline: now + timeout, now: now)
+        writer.bytes.withUnsafeBytes { bytes in
+            if let session {
+                box.engine.propose(
+                    replica.slot, bytes, session: session, route: route, token: token,
+                    deadline: now + timeout, now: now)
+            } else {
+                box.engine.propose(
+                    replica.slot, bytes, route: route, token: token, deadline: now + timeout,
+                    now: now)
+            }
         }
         touch(node)
         return RequestID(place: place)
+    }
+
+    /// Opens, touches or closes sessions of a group; see `sessionOutcome(of:)`.
+    @discardableResult
+    public func changeSessions(
+        on node: NodeID, group: String, _ change: SessionChange,
+        timeout: Nanoseconds = .seconds(5)
+    ) -> RequestID {
+        let node = nodes[position(of: node)]
+        let group = position(of: group)
+        let token = begin(.session, on: node, group: group, timeout: timeout)
+        let place = RequestID(place: Int(token) - 1)
+        note("request \(token): \(change) on node \(node.id), \(groupNames[group])")
+        guard let (box, replica) = usable(node, group: group) else {
+            end(place.place, .refused(.nodeStopped))
+            return place
+        }
+        trace(node, 58, token)
+        let now = instant(node)
+        box.engine.changeSessions(
+            replica.slot, change, token: token, deadline: now + timeout, now: now)
+        touch(node)
+        return place
     }
 
     /// A read on a node, linearizable unless told otherwise.
@@ -204,6 +242,11 @@ extension Simulation {
         requests[request.place].reply
     }
 
+    /// How a change of sessions stands, with its reply.
+    public func sessionOutcome(of request: RequestID) -> RequestOutcome<[UInt8]> {
+        requests[request.place].sessions
+    }
+
     /// How a read stands.
     public func answer(of request: RequestID) -> RequestOutcome<Machine.Answer> {
         requests[request.place].answer
@@ -282,7 +325,7 @@ extension Simulation {
         case .refused(let reason, _):
             trace(node, 56, UInt64(reason.rawValue))
             end(place, .refused(reason))
-        case .unknown:
+        case .unknown, .forgotten:
             trace(node, 57, completion.token)
             end(place, .unknown)
         }
@@ -320,6 +363,8 @@ extension Simulation {
         case .change: pastCoverage.count(.changesBegun)
         case .transfer:
             pastCoverage.count(.transfersDone)
+        case .session:
+            requests[place].sessions = .done(index: index, Array(bytes))
         case .read:
             report((.interface, "a read ended with a reply"))
         case .propose:
@@ -353,6 +398,7 @@ extension Simulation {
         if case .refused(let reason) = outcome {
             requests[place].reply = .refused(reason)
             requests[place].answer = .refused(reason)
+            requests[place].sessions = .refused(reason)
             switch (kind, reason) {
             case (.read, _): pastCoverage.count(.readsRefused)
             case (.change, _): pastCoverage.count(.changesRefused)
@@ -363,13 +409,15 @@ extension Simulation {
                 report((.interface, "a group could not be opened: \(reason)"))
             default: break
             }
-            if kind == .propose {
+            // A session's command may have taken effect by an earlier try.
+            if kind == .propose, !requests[place].isInSession {
                 let command = requests[place].command
                 report(oracles.requests.refuse(command: command, reason: reason))
             }
         } else {
             requests[place].reply = .unknown
             requests[place].answer = .unknown
+            requests[place].sessions = .unknown
             if kind == .propose { pastCoverage.count(.unknown) }
         }
         then.0?(requests[place].reply)

@@ -85,7 +85,8 @@ extension Simulation {
             return [bytes]
         case .slowHello: return hello.prefix(24).map { [$0] }
         case .messagesFirst:
-            var frame = [UInt8](repeating: 0, count: StandardWireFormat().headerSize) + randomBytes(64)
+            var frame =
+                [UInt8](repeating: 0, count: StandardWireFormat().headerSize) + randomBytes(64)
             frame.withUnsafeMutableBytes { StandardWireFormat().seal($0, kind: .messages) }
             return [frame]
         case .otherCluster, .wrongNode, .unknownNode: return [hello]

@@ -4,8 +4,14 @@ import KraftAdmin
 
 struct GroupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "group", abstract: "Lists groups, shows one, hands its leadership over.",
-        subcommands: [List.self, Show.self, Transfer.self])
+        commandName: "group",
+        abstract: "Lists groups, shows one, changes who leads it and who is a member.",
+        subcommands: [
+            List.self, Show.self, Transfer.self, StepDown.self, Elect.self,
+            GroupMembersCommand.self,
+        ])
+
+    static func path(_ name: String) -> String { "/v1/groups/\(PercentCoding.encode(name.utf8))" }
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Lists the groups of a node.")
@@ -29,8 +35,10 @@ struct GroupCommand: AsyncParsableCommand {
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
-            let path = "/v1/groups/\(PercentCoding.encode(name.utf8))"
-            output(try await options.client.send(.GET, path).body + [UInt8(ascii: "\n")])
+            output(
+                try await options.client.send(.GET, GroupCommand.path(name)).body + [
+                    UInt8(ascii: "\n")
+                ])
         }
     }
 
@@ -42,9 +50,38 @@ struct GroupCommand: AsyncParsableCommand {
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
-            let path = "/v1/groups/\(PercentCoding.encode(name.utf8))/transfer"
+            let path = GroupCommand.path(name) + "/transfer"
             _ = try await options.client.send(.POST, path, body: Array(#"{"to":\#(to)}"#.utf8))
             print("\(name) is led by node \(to)")
+        }
+    }
+
+    struct StepDown: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "step-down", abstract: "Has a group's leader give up leading it.")
+        @Argument(help: "The group's name.") var name: String
+        @OptionGroup var options: ClientOptions
+
+        func run() async throws {
+            _ = try await options.client.send(.POST, GroupCommand.path(name) + "/step-down")
+            print("\(name)'s leader steps down")
+        }
+    }
+
+    struct Elect: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Forces an election of a group's leader.",
+            discussion: "A leader that is told to steps down and lets others go first.")
+        @Argument(help: "The group's name.") var name: String
+        @Option(help: "The node that campaigns; the one that is asked if not said.")
+        var node: UInt32?
+        @OptionGroup var options: ClientOptions
+
+        func run() async throws {
+            let body = node.map { Array(#"{"node":\#($0)}"#.utf8) }
+            _ = try await options.client.send(
+                .POST, GroupCommand.path(name) + "/elect", body: body)
+            print("\(name) elects")
         }
     }
 }

@@ -8,6 +8,38 @@ struct GroupInfo: Decodable, Equatable {
     var commitIndex: UInt64
     var appliedIndex: UInt64
     var digest: String?
+    var joint: Bool
+    var change: String?
+    var replicas: [ReplicaInfo]
+}
+
+struct ReplicaInfo: Decodable, Equatable {
+    var node: UInt32
+    var kind: String
+    var matchIndex: UInt64
+    var state: String
+}
+
+struct ShardingInfo: Decodable {
+    var groups: [Shard]
+
+    struct Shard: Decodable {
+        var name: String
+    }
+
+    /// Each once, though it may own several ranges.
+    var names: [String] { Set(groups.map(\.name)).sorted() }
+}
+
+struct PlanInfo: Decodable {
+    var id: String
+    var step: String
+    var state: String
+    var error: String?
+}
+
+struct PlanReference: Decodable {
+    var plan: String
 }
 
 struct ClusterInfo: Decodable {
@@ -19,6 +51,7 @@ struct ClusterInfo: Decodable {
 struct MemberInfo: Decodable {
     var id: UInt32
     var addr: String?
+    var http: String?
     var status: String
     var leads: Int
     var replicas: Int

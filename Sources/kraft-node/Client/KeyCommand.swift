@@ -47,12 +47,15 @@ struct KeyCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints a key's value as it is.")
         @OptionGroup var key: KeyArgument
-        @Option(help: "linearizable or local.") var consistency = "linearizable"
+        @Option(help: "linearizable, lease, bounded or local.") var consistency = "linearizable"
+        @Option(help: "With bounded: how old the answer may be, in milliseconds.")
+        var maxStaleness: UInt64?
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
-            let answer = try await options.client.send(
-                .GET, key.path(), query: [("consistency", consistency)])
+            var query = [("consistency", consistency)]
+            if let maxStaleness { query.append(("max_staleness_ms", "\(maxStaleness)")) }
+            let answer = try await options.client.send(.GET, key.path(), query: query)
             output(answer.body)
         }
     }

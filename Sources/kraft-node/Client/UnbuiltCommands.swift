@@ -17,11 +17,6 @@ extension UnbuiltCommand {
     }
 }
 
-struct MemberCommand: UnbuiltCommand {
-    static let name = "member"
-    @Argument(parsing: .captureForPassthrough) var arguments: [String] = []
-}
-
 struct QueueCommand: UnbuiltCommand {
     static let name = "queue"
     @Argument(parsing: .captureForPassthrough) var arguments: [String] = []

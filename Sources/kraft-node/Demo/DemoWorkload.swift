@@ -99,7 +99,7 @@ final class DemoWorkload: Sendable {
     }
 
     /// A connection that was never made carried nothing.
-    private static func neverSent(_ error: any Error) -> Bool {
+    static func neverSent(_ error: any Error) -> Bool {
         if let error = error as? HTTPClientError { return error == .connectTimeout }
         if let error = error as? IOError { return error.errnoCode == ECONNREFUSED }
         return error is NIOConnectionError

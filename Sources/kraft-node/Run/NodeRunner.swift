@@ -12,13 +12,12 @@ struct NodeRunner {
     /// What moves the process on.
     private enum Happening: Sendable {
         case listening(http: String)
+        case learned(BootstrapRouting)
         case asked(signal: Int32)
         case httpEnded(reason: String)
         case fenced(reason: String)
     }
 
-    /// Groups that are opened at once; their creations then share log writes.
-    private static let openingLimit = 64
     /// How long answers may take to leave after the end.
     private static let lastAnswers = Duration.seconds(1)
 
@@ -31,18 +30,22 @@ struct NodeRunner {
         self.logger = logger
     }
 
+    private var file: NodeRecordFile { NodeRecordFile(directory: settings.dataDirectory) }
+
     /// Returns after an orderly end.
     func run() async throws(NodeFailure) {
         let (happenings, post) = AsyncStream.makeStream(
             of: Happening.self, bufferingPolicy: .bufferingOldest(64))
         let signals = ShutdownSignals { post.yield(.asked(signal: $0)) }
         defer { withExtendedLifetime(signals) {} }
+        let entry = try enter()
         do throws(KraftError) {
-            let manager = try KraftMultiRaft(configuration)
+            let manager = try KraftMultiRaft(configuration(entry))
             try await manager.start()
             do throws(KraftError) {
-                let router = try await openGroups(manager)
-                let failure = await serve(manager, router, happenings, post)
+                if entry.isNew { try file.write(entry.record) }
+                try await openGroups(manager, entry)
+                let failure = try await serve(manager, entry.record, happenings, post)
                 if let failure { throw failure }
             } catch {
                 await manager.shutdown()
@@ -53,63 +56,58 @@ struct NodeRunner {
         }
     }
 
-    private var configuration: KraftConfiguration {
-        var configuration = KraftConfiguration(
-            node: settings.node, dataDirectory: settings.dataDirectory,
-            listen: settings.listen.description, peers: settings.peers)
-        configuration.clusterID = settings.clusterID
-        configuration.advertise = settings.advertise?.description
-        configuration.logger = logger
-        // A port that the system chooses is known too late to be told.
-        configuration.info = settings.http.port == 0 ? "" : settings.http.description
-        return configuration
-    }
-
-    // MARK: Groups
-
-    private func openGroups(_ manager: KraftMultiRaft) async throws(KraftError) -> Router {
+    private func enter() throws(NodeFailure) -> NodeEntry {
+        let stored: NodeRecord?
+        do throws(KraftError) { stored = try file.read() } catch { throw NodeFailure(error) }
+        let entry = try NodeEntry(settings, stored: stored)
         let wanted = BootstrapRouting(kind: settings.router, groupCount: settings.groupCount)
-        let routing = try RoutingRecord(directory: settings.dataDirectory).settle(wanted)
-        if routing != wanted {
+        if case .founder = entry.record.origin, let routing = entry.record.routing,
+            routing != wanted
+        {
             logger.warning(
                 "the data folder's router and groups win over the settings",
                 metadata: [
                     "router": "\(routing.kind.rawValue)", "groups": "\(routing.groupCount)",
                 ])
         }
-        let voters = settings.peers.keys.sorted()
-        do {
-            try await withThrowingTaskGroup(of: Void.self) { tasks in
-                for (position, name) in routing.groups.enumerated() {
-                    if position >= NodeRunner.openingLimit { try await tasks.next() }
-                    tasks.addTask {
-                        // Which slot a key takes shows nowhere; a random seed keeps clients from
-                        // choosing keys that collide.
-                        let seed = UInt64.random(in: .min ... .max)
-                        _ = try await manager.createGroup(name.string, voters: voters) {
-                            KeyValueStore(tableSeed: seed)
-                        }
-                    }
-                }
-                try await tasks.waitForAll()
-            }
-            return try routing.router()
-        } catch let error as KraftError {
-            throw error
-        } catch {
-            throw KraftError(.configuration, "groups: \(error)")
+        return entry
+    }
+
+    private func configuration(_ entry: NodeEntry) -> KraftConfiguration {
+        var configuration = KraftConfiguration(
+            node: settings.node, dataDirectory: settings.dataDirectory,
+            listen: settings.listen.description, peers: entry.peers)
+        configuration.join = entry.join
+        configuration.clusterID = settings.clusterID
+        configuration.advertise = settings.advertise?.description
+        configuration.logger = logger
+        // A port that the system chooses is told when it is known.
+        configuration.info = info(http: settings.reachableHTTP(), entry.record.routing)
+        configuration.machines = MachineProvider { _ in NodeRunner.makeStore() }
+        if let lease = settings.leaseMilliseconds {
+            configuration.timing.leaseDuration = .milliseconds(lease)
         }
+        configuration.timing.catchUpTimeout = .milliseconds(settings.catchUpMilliseconds)
+        return configuration
+    }
+
+    private func info(http: String?, _ routing: BootstrapRouting?) -> String {
+        NodeInfo(
+            http: http,
+            routing: routing.map { .init(router: $0.kind.rawValue, groupCount: $0.groupCount) }
+        ).text
     }
 
     // MARK: Serving
 
     /// Serves until something ends it, then shuts down. The error, if it was trouble.
     private func serve(
-        _ manager: KraftMultiRaft, _ router: Router, _ happenings: AsyncStream<Happening>,
+        _ manager: KraftMultiRaft, _ record: NodeRecord, _ happenings: AsyncStream<Happening>,
         _ post: AsyncStream<Happening>.Continuation
-    ) async -> KraftError? {
+    ) async throws(KraftError) -> KraftError? {
         let server = AdminServer(
-            node: settings.node, manager: manager, router: router, addresses: settings.peers,
+            node: settings.node, manager: manager,
+            router: try record.routing.map(NodeRunner.router),
             listen: (settings.http.host, settings.http.port), logger: logger)
         return await withTaskGroup(of: Part.self) { tasks in
             tasks.addTask {
@@ -125,9 +123,15 @@ struct NodeRunner {
                 for await event in manager.events {
                     if case .fenced(let reason) = event { post.yield(.fenced(reason: reason)) }
                 }
-                return .events
+                return .watching
             }
-            let failure = await waitForEnd(manager, happenings)
+            if record.routing == nil {
+                tasks.addTask {
+                    if let routing = await learnRouting(manager) { post.yield(.learned(routing)) }
+                    return .watching
+                }
+            }
+            let failure = await waitForEnd(manager, server, record, happenings)
             await server.stop()
             await manager.shutdown()
             // The manager has ended every request; their answers still have to leave. Connections
@@ -136,22 +140,50 @@ struct NodeRunner {
                 try? await Task.sleep(for: NodeRunner.lastAnswers)
                 return .patience
             }
-            for await part in tasks where part != .events { break }
+            for await part in tasks where part != .watching { break }
             tasks.cancelAll()
             return failure
         }
     }
 
     /// What runs while the node serves.
-    private enum Part { case server, events, patience }
+    private enum Part { case server, watching, patience }
+
+    private static func router(_ routing: BootstrapRouting) throws(KraftError) -> Router {
+        do throws(RoutingError) {
+            return try routing.router()
+        } catch {
+            throw KraftError(.configuration, "groups: \(error)")
+        }
+    }
 
     private func waitForEnd(
-        _ manager: KraftMultiRaft, _ happenings: AsyncStream<Happening>
+        _ manager: KraftMultiRaft, _ server: AdminServer, _ record: NodeRecord,
+        _ happenings: AsyncStream<Happening>
     ) async -> KraftError? {
+        var record = record
+        var http = settings.reachableHTTP()
         for await happening in happenings {
             switch happening {
-            case .listening(let http):
-                announce(http: http, peer: manager.boundAddress ?? settings.listen.description)
+            case .listening(let address):
+                http = settings.reachableHTTP(bound: address)
+                await tell(manager, http, record)
+                announce(
+                    http: address, peer: manager.boundAddress ?? settings.listen.description)
+            case .learned(let routing):
+                record.routing = routing
+                do throws(KraftError) {
+                    try file.write(record)
+                    server.settle(try NodeRunner.router(routing))
+                } catch {
+                    return error
+                }
+                await tell(manager, http, record)
+                logger.notice(
+                    "learned the cluster's routing",
+                    metadata: [
+                        "router": "\(routing.kind.rawValue)", "groups": "\(routing.groupCount)",
+                    ])
             case .asked(let signal):
                 logger.info("shutting down", metadata: ["signal": "\(signal)"])
                 return nil
@@ -162,6 +194,35 @@ struct NodeRunner {
                     "the disk failed; the node stops", metadata: ["reason": "\(reason)"])
                 return KraftError(.storage, reason)
             }
+        }
+        return nil
+    }
+
+    /// Has the other nodes know what they need of this one.
+    private func tell(
+        _ manager: KraftMultiRaft, _ http: String?, _ record: NodeRecord
+    ) async {
+        do throws(KraftError) {
+            try await manager.setInfo(info(http: http, record.routing))
+        } catch {
+            // Without it others can't pass requests on to this node; all else works.
+            logger.warning(
+                "others are not told of this node's HTTP port", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// What the cluster's nodes say of its routing, as soon as one of them does.
+    private func learnRouting(_ manager: KraftMultiRaft) async -> BootstrapRouting? {
+        while !Task.isCancelled {
+            for peer in await manager.peers() where !peer.hasLeft {
+                let told = NodeInfo(peer.info).routing
+                if let routing = told.flatMap({
+                    BootstrapRouting(kind: $0.router, groupCount: $0.groupCount)
+                }) {
+                    return routing
+                }
+            }
+            try? await Task.sleep(for: .milliseconds(50))
         }
         return nil
     }

@@ -17,6 +17,11 @@ struct RunCommand: AsyncParsableCommand {
             borders over three characters of 0-9 a-z; prefix gives the keys that begin with kv-3/ \
             to group kv-3, and all that no prefix claims to kv-0. Router and number of groups are \
             settled when the data folder is new.
+
+            A cluster is started with the same --peers on every node. A node that comes later is \
+            started with --join: it is let in, learns router and groups, and holds no group until \
+            it is added to one ('group members'). What the data folder holds wins over both, so a \
+            node may be started again with either, or with none.
             """)
 
     @Option(help: "This node's number, from 1.") var id: String?
@@ -29,9 +34,18 @@ struct RunCommand: AsyncParsableCommand {
     var http: String?
     @Option(help: "Nodes of another cluster are refused. (default: kraft)") var clusterId: String?
     @Option(help: "All nodes, this one too: 1=host:port,2=host:port,…") var peers: String?
-    @Option(help: "Join a running cluster through these nodes. (not built yet)") var join: String?
+    @Option(help: "Peer ports of a running cluster to join: host:port,host:port,…")
+    var join: String?
     @Option(help: "Number of groups. (default: 8)") var groups: String?
     @Option(help: "hash, consistent-hash, range or prefix. (default: hash)") var router: String?
+    @Option(
+        help: """
+            How long a node's support for a leader lasts, so that reads with consistency=lease ask \
+            nobody; 0 is off. (default: 0)
+            """)
+    var leaseMs: String?
+    @Option(help: "How long new members of a group may take to catch up. (default: 60000)")
+    var catchUpMs: String?
     @Option(help: "A YAML file with settings.") var config: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
@@ -56,7 +70,8 @@ struct RunCommand: AsyncParsableCommand {
             SettingsLayer(flags: [
                 (.id, id), (.dataDirectory, dataDir), (.listen, listen), (.advertise, advertise),
                 (.http, http), (.clusterID, clusterId), (.peers, peers), (.join, join),
-                (.groups, groups), (.router, router), (.logLevel, logLevel),
+                (.groups, groups), (.router, router), (.leaseMilliseconds, leaseMs),
+                (.catchUpMilliseconds, catchUpMs), (.logLevel, logLevel),
             ]),
             SettingsLayer(environment: environment),
         ]

@@ -6,6 +6,18 @@ struct BootstrapRouting: Equatable {
     var kind: Router.Kind
     var groupCount: Int
 
+    init(kind: Router.Kind, groupCount: Int) {
+        (self.kind, self.groupCount) = (kind, groupCount)
+    }
+
+    /// From what a file or another node says; nil for what can't be.
+    init?(kind: String, groupCount: Int?) {
+        guard let kind = Router.Kind(rawValue: kind), kind != .custom, let groupCount,
+            (1...NodeSettings.groupLimit).contains(groupCount)
+        else { return nil }
+        self.init(kind: kind, groupCount: groupCount)
+    }
+
     /// `kv-0`, `kv-1`, …
     var groups: [GroupName] {
         (0..<groupCount).map { number in

@@ -21,5 +21,8 @@ struct HostPort: Equatable, CustomStringConvertible {
         self.port = Int(port)
     }
 
+    /// It stands for all addresses of the machine: others can't dial it.
+    var isWildcard: Bool { host == "0.0.0.0" || host == "::" }
+
     var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

@@ -9,10 +9,16 @@ struct NodeSettings: Equatable {
     var advertise: HostPort?
     var http: HostPort
     var clusterID: String
-    /// All nodes, this one too.
+    /// All nodes, this one too; empty for a node that joins a cluster or goes by its data folder.
     var peers: [NodeID: String]
+    /// Peer ports of a cluster to join.
+    var join: [String]
     var groupCount: Int
     var router: Router.Kind
+    /// Nil: no leases.
+    var leaseMilliseconds: UInt64?
+    /// How long new members of a group may take to catch up.
+    var catchUpMilliseconds: UInt64
     var logLevel: Logger.Level
 
     static let groupLimit = 10_000
@@ -23,13 +29,8 @@ struct NodeSettings: Equatable {
     /// - `layers`: the strongest first.
     init(_ layers: [SettingsLayer]) throws(SettingsError) {
         let reader = SettingsReader(layers: layers)
-        if let join = reader.entry(.join) {
-            guard reader.entry(.peers) == nil else {
-                throw SettingsError("join (\(join.origin)): excludes peers; give one of the two")
-            }
-            throw SettingsError(
-                "join (\(join.origin)): not_implemented: joining a running cluster isn't built "
-                    + "yet; start every node with the same --peers")
+        if let join = reader.entry(.join), reader.entry(.peers) != nil {
+            throw SettingsError("join (\(join.origin)): excludes peers; give one of the two")
         }
         let node = try reader.required(.id, "a node's number, from 1") { text in
             UInt32(text).flatMap { $0 > 0 ? NodeID($0) : nil }
@@ -64,15 +65,53 @@ struct NodeSettings: Equatable {
             .logLevel, default: "info",
             Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
         ) { Logger.Level(rawValue: $0) }
+        let lease: UInt64 = try reader.milliseconds(.leaseMilliseconds, default: "0", 0...60_000)
+        leaseMilliseconds = lease == 0 ? nil : lease
+        catchUpMilliseconds = try reader.milliseconds(
+            .catchUpMilliseconds, default: "60000", 100...86_400_000)
         peers = try NodeSettings.peers(reader, node: node)
+        join = try NodeSettings.join(reader)
+        if !join.isEmpty, advertise == nil, listen.port == 0 || listen.isWildcard {
+            throw SettingsError(
+                "advertise: missing; a node that joins must say where it is reached, and "
+                    + "\(listen) doesn't")
+        }
+    }
+
+    private static func join(_ reader: SettingsReader) throws(SettingsError) -> [String] {
+        guard let entry = reader.entry(.join) else { return [] }
+        var seeds: [String] = []
+        for item in entry.text.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let address = HostPort(item.trimmingWhitespace()), address.port > 0 else {
+                throw SettingsError(
+                    "join (\(entry.origin)): '\(item)' is not host:port with a port from 1")
+            }
+            seeds.append(address.description)
+        }
+        guard seeds.count <= nodeLimit else {
+            throw SettingsError("join (\(entry.origin)): over \(nodeLimit) nodes")
+        }
+        return seeds
+    }
+
+    /// Where others reach this node's HTTP port; nil while that isn't known.
+    func reachableHTTP(bound: String? = nil) -> String? {
+        guard let found = bound.flatMap({ HostPort($0) }) ?? (http.port > 0 ? http : nil) else {
+            return nil
+        }
+        guard found.isWildcard else { return found.description }
+        guard let host = advertise?.host ?? (listen.isWildcard ? nil : listen.host) else {
+            return nil
+        }
+        var reachable = found
+        reachable.host = host
+        return reachable.description
     }
 
     private static func peers(
         _ reader: SettingsReader, node: NodeID
     ) throws(SettingsError) -> [NodeID: String] {
-        guard let entry = reader.entry(.peers) else {
-            throw SettingsError("peers: missing; list every node: 1=host:port,2=host:port,…")
-        }
+        guard let entry = reader.entry(.peers) else { return [:] }
         func fail(_ words: String) -> SettingsError {
             SettingsError("peers (\(entry.origin)): \(words)")
         }
@@ -121,6 +160,17 @@ private struct SettingsReader {
                 "\(field.rawValue): missing; give --\(field.rawValue), \(expected)")
         }
         return value
+    }
+
+    func milliseconds(
+        _ field: SettingsField, default text: String, _ range: ClosedRange<UInt64>
+    ) throws(SettingsError) -> UInt64 {
+        try value(
+            field, default: text,
+            "a number of milliseconds from \(range.lowerBound) to \(range.upperBound)"
+        ) { text in
+            UInt64(text).flatMap { range.contains($0) ? $0 : nil }
+        }
     }
 
     func value<Value>(

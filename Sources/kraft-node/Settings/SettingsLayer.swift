@@ -10,6 +10,8 @@ enum SettingsField: String, CaseIterable, Sendable {
     case join
     case groups
     case router
+    case leaseMilliseconds = "lease-ms"
+    case catchUpMilliseconds = "catch-up-ms"
     case logLevel = "log-level"
 
     /// Its name in the environment: `data-dir` is `KRAFT_DATA_DIR`.

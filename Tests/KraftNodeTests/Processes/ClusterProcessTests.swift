@@ -89,7 +89,7 @@ extension ProcessTests {
                 try await cluster.waitForEqualDigests()
                 #expect(try await cluster.group("kv-9", on: 1).status == 404)
                 #expect(
-                    try await cluster.send(.GET, "/v1/plans", to: 1)["error.code"]
+                    try await cluster.send(.GET, "/v1/queues/q/stats", to: 1)["error.code"]
                         == "not_implemented")
             }
         }

@@ -65,7 +65,9 @@ extension ProcessTests {
             "ends with 64 for wrong settings, and says which",
             arguments: [
                 (["run"], "id:"), (["run", "--id", "0"], "id (--id)"),
-                (["run", "--id", "1", "--data-dir", "d", "--join", "a:1"], "not_implemented"),
+                (["run", "--id", "1", "--data-dir", "/nonexistent/d"], "peers: missing"),
+                (["run", "--id", "1", "--data-dir", "d", "--join", "a"], "join (--join)"),
+                (["group", "members", "g", "--add", "4:boss"], "add"),
                 (["run", "--nonsense"], "nonsense"), (["demo", "--nodes", "2"], "nodes"),
                 (["kv", "get"], "key"), (["status", "--url", "nowhere"], "url"),
                 (["nonsense"], "nonsense"),
@@ -85,7 +87,7 @@ extension ProcessTests {
         func clientExits() async throws {
             let unreachable = try NodeProcess(["status", "--url", "http://127.0.0.1:1"])
             #expect(try await unreachable.waitForExit() == 69)
-            for name in ["member", "queue", "vector", "bench"] {
+            for name in ["queue", "vector", "bench"] {
                 let process = try NodeProcess([name, "anything", "--url", "x"])
                 #expect(try await process.waitForExit() == 70)
             }

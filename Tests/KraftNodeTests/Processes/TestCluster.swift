@@ -30,6 +30,10 @@ final class TestCluster: Sendable {
     let directory: String
     let ports: [UInt16]
     let groups: Int
+    /// The nodes that begin the cluster; the others join it.
+    let founders: Int
+    /// Further flags of every node.
+    let flags: [String]
     private let state = Mutex([Int: Running]())
 
     private struct Running: Sendable {
@@ -37,8 +41,10 @@ final class TestCluster: Sendable {
         var url: String
     }
 
-    private init(nodes: Int, groups: Int) throws {
+    private init(nodes: Int, founders: Int, groups: Int, flags: [String]) throws {
         self.groups = groups
+        self.founders = founders
+        self.flags = flags
         ports = FreePorts.find(nodes)
         directory =
             FileManager.default.temporaryDirectory
@@ -47,20 +53,21 @@ final class TestCluster: Sendable {
             atPath: directory, withIntermediateDirectories: true)
     }
 
-    /// Runs `body` with a cluster of which the given nodes (all, if nil) have been started; cleans
-    /// up however it ends.
+    /// Runs `body` with a cluster of which the given nodes (all founders, if nil) have been started;
+    /// cleans up however it ends.
     static func with(
-        nodes: Int = 3, groups: Int = 4, started: [Int]? = nil,
-        _ body: (TestCluster) async throws -> Void
+        nodes: Int = 3, founders: Int? = nil, groups: Int = 4, flags: [String] = [],
+        started: [Int]? = nil, _ body: (TestCluster) async throws -> Void
     ) async throws {
-        let cluster = try TestCluster(nodes: nodes, groups: groups)
+        let cluster = try TestCluster(
+            nodes: nodes, founders: founders ?? nodes, groups: groups, flags: flags)
         defer { cluster.destroy() }
-        let ids = started ?? Array(1...nodes)
+        let ids = started ?? Array(1...cluster.founders)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             for id in ids { tasks.addTask { try await cluster.start(id) } }
             try await tasks.waitForAll()
         }
-        if ids.count * 2 > nodes { try await cluster.waitUntilReady() }
+        if ids.count * 2 > cluster.founders { try await cluster.waitUntilReady() }
         try await body(cluster)
     }
 
@@ -73,13 +80,25 @@ final class TestCluster: Sendable {
 
     func arguments(_ id: Int, clusterID: String = "test", dataDirectory: String? = nil) -> [String]
     {
-        let peers = ports.enumerated().map { "\($0 + 1)=127.0.0.1:\($1)" }.joined(separator: ",")
-        return [
+        let peers = ports.prefix(founders).enumerated()
+            .map { "\($0 + 1)=127.0.0.1:\($1)" }.joined(separator: ",")
+        let begins = ["--peers", peers, "--groups", "\(groups)"]
+        return base(id, clusterID: clusterID, dataDirectory: dataDirectory)
+            + (id <= founders ? begins : ["--join", seeds(for: id)])
+    }
+
+    /// Without a word on how the node comes into the cluster.
+    func base(_ id: Int, clusterID: String = "test", dataDirectory: String? = nil) -> [String] {
+        [
             "run", "--id", "\(id)", "--data-dir", dataDirectory ?? "\(directory)/\(id)",
             "--listen", "127.0.0.1:\(ports[id - 1])", "--http", "127.0.0.1:0",
-            "--cluster-id", clusterID, "--peers", peers, "--groups", "\(groups)",
-            "--log-level", "debug", "--die-with-stdin",
-        ]
+            "--cluster-id", clusterID, "--log-level", "debug", "--die-with-stdin",
+        ] + flags
+    }
+
+    private func seeds(for id: Int) -> String {
+        ports.enumerated().filter { $0.offset != id - 1 }.map { "127.0.0.1:\($0.element)" }
+            .joined(separator: ",")
     }
 
     func start(_ id: Int, arguments: [String]? = nil) async throws {
@@ -127,13 +146,14 @@ final class TestCluster: Sendable {
 
     func send(
         _ method: HTTPMethod, _ path: String, to id: Int, body: [UInt8]? = nil,
-        headers: [(String, String)] = [], limit: TimeAmount = .seconds(20)
+        headers: [(String, String)] = [], limit: TimeAmount = .seconds(20),
+        client: HTTPClient = .shared
     ) async throws -> Answer {
         var request = HTTPClientRequest(url: try url(id) + path)
         request.method = method
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: limit)
+        let response = try await client.execute(request, timeout: limit)
         let bytes = try await response.body.collect(upTo: 64 << 20)
         return Answer(
             status: Int(response.status.code), headers: response.headers,

@@ -40,15 +40,4 @@ struct BootstrapRoutingTests {
         #expect(router.route("else").group.string == "kv-0")
     }
 
-    @Test("is read back as it was recorded, and refused when damaged")
-    func record() {
-        let routing = BootstrapRouting(kind: .consistentHash, groupCount: 64)
-        #expect(RoutingRecord.parse(RoutingRecord.text(of: routing)) == routing)
-        for text in [
-            "", "router hash", "router hash\ngroups 0\n", "router custom\ngroups 1\n",
-            "groups 1\nrouter hash\n", "router hash\ngroups 1\nmore\n", "router x\ngroups 1\n",
-        ] {
-            #expect(RoutingRecord.parse(text) == nil, "\(text)")
-        }
-    }
 }

@@ -88,7 +88,8 @@ struct DemoViewTests {
     private func info(_ name: String, applied: UInt64, digest: String) -> GroupInfo {
         GroupInfo(
             name: name, state: "running", role: "follower", term: 1, leader: 1,
-            commitIndex: applied, appliedIndex: applied, digest: digest)
+            commitIndex: applied, appliedIndex: applied, digest: digest, joint: false, change: nil,
+            replicas: [])
     }
 
     @Test("digests are compared at equal applied indices only")

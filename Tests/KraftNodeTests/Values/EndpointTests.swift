@@ -61,6 +61,13 @@ struct EndpointTests {
             ("GET /v1/cluster/sharding", .clusterSharding), ("GET /v1/groups", .groups),
             ("GET /v1/groups/kv-0", .group(name)),
             ("POST /v1/groups/kv-0/transfer", .transferGroup(name)), ("GET /v1/health", .health),
+            ("POST /v1/sessions", .openSession),
+            ("POST /v1/groups/kv-0/members", .changeMembers(name)),
+            ("POST /v1/groups/kv-0/step-down", .stepDown(name)),
+            ("POST /v1/groups/kv-0/elect", .elect(name)), ("GET /v1/plans", .plans),
+            ("GET /v1/plans/kv-0@1.2", .plan("kv-0@1.2")),
+            ("GET /v1/plans/kv-0%401.2", .plan("kv-0@1.2")), ("GET /v1/plans/7", .plan("7")),
+            ("POST /v1/cluster/join", .joinCluster), ("POST /v1/cluster/leave", .leaveCluster),
             ("GET /healthz", .liveness), ("GET /readyz", .readiness), ("GET /metrics", .metrics),
         ]
         for (request, wanted) in expected { #expect(try endpoint(request) == wanted) }
@@ -69,11 +76,10 @@ struct EndpointTests {
     @Test(
         "the contract's other paths are not implemented",
         arguments: [
-            "GET /", "GET /v1/kv", "POST /v1/txn", "POST /v1/sessions", "POST /v1/groups",
+            "GET /", "GET /v1/kv", "POST /v1/txn", "POST /v1/groups",
             "DELETE /v1/groups/a", "POST /v1/groups/a/split", "POST /v1/groups/a/merge",
-            "POST /v1/groups/a/move", "POST /v1/groups/a/members", "POST /v1/groups/a/snapshot",
-            "GET /v1/groups/a/explain", "GET /v1/plans", "GET /v1/plans/7",
-            "POST /v1/cluster/join", "POST /v1/cluster/leave", "POST /v1/cluster/maintenance",
+            "POST /v1/groups/a/move", "POST /v1/groups/a/snapshot",
+            "GET /v1/groups/a/explain", "POST /v1/cluster/maintenance",
             "GET /v1/cluster/migrations", "DELETE /v1/cluster/migrations/3",
             "POST /v1/cluster/rebalance", "POST /v1/queues/q/enqueue", "GET /v1/queues/q/stats",
             "PUT /v1/vectors/c/1", "POST /v1/vectors/c/search",
@@ -86,7 +92,7 @@ struct EndpointTests {
         "unknown paths are not found",
         arguments: [
             "GET /v1", "GET /v2/kv/a", "GET /favicon.ico", "GET /v1/cluster", "GET /v1/cluster/x",
-            "GET /v1/groups/a/b", "GET /healthz/x", "GET //v1/kv/a",
+            "GET /v1/groups/a/b", "GET /healthz/x", "GET //v1/kv/a", "POST /v1/sessions/7",
         ])
     func unknown(request: String) {
         #expect(status(request) == 404)
@@ -97,6 +103,7 @@ struct EndpointTests {
         arguments: [
             "POST /v1/kv/a", "PATCH /v1/kv/a", "GET /v1/kv/a/append", "PUT /v1/groups",
             "POST /healthz", "GET /v1/groups/a/transfer", "POST /v1/cluster/info",
+            "GET /v1/sessions", "DELETE /v1/sessions",
         ])
     func wrongMethod(request: String) {
         #expect(status(request) == 400)

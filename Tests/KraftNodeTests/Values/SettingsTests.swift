@@ -135,16 +135,55 @@ struct SettingsTests {
         #expect(found.contains(words))
     }
 
-    @Test("what is missing is named", arguments: [SettingsField.id, .dataDirectory, .peers])
+    @Test("what is missing is named", arguments: [SettingsField.id, .dataDirectory])
     func missing(field: SettingsField) {
         #expect(
             complaint(minimum.filter { $0.0 != field }).hasPrefix("\(field.rawValue): missing"))
     }
 
-    @Test("join says that it isn't built, and excludes peers")
-    func join() {
-        let flags: [(SettingsField, String?)] = [(.id, "1"), (.dataDirectory, "d"), (.join, "a:1")]
-        #expect(complaint(flags).contains("not_implemented"))
-        #expect(complaint(flags + [(.peers, "1=a:1")]).contains("excludes peers"))
+    @Test("join names peer ports, excludes peers, and needs an address that others can dial")
+    func join() throws {
+        let flags: [(SettingsField, String?)] = [(.id, "1"), (.dataDirectory, "d")]
+        let found = try settings(flags + [(.join, "a:1, [::1]:2")])
+        #expect(found.join == ["a:1", "[::1]:2"])
+        #expect(found.peers == [:])
+        #expect(
+            complaint(flags + [(.join, "a:1"), (.peers, "1=a:1")]).contains("excludes peers"))
+        for bad in ["", "a", "a:0", "a:1,"] {
+            #expect(complaint(flags + [(.join, bad)]).hasPrefix("join (--join): "), "\(bad)")
+        }
+        for listen in ["127.0.0.1:0", "0.0.0.0:7001", "[::]:7001"] {
+            let wild = flags + [(.join, "a:1"), (.listen, listen)]
+            #expect(complaint(wild).hasPrefix("advertise: missing"), "\(listen)")
+            #expect(complaint(wild + [(.advertise, "b:7")]) == "")
+        }
+        #expect(try settings(flags, yaml: "join: ['a:1', 'b:2']").join == ["a:1", "b:2"])
+    }
+
+    @Test("leases are off unless asked for, and times have bounds")
+    func times() throws {
+        #expect(try settings(minimum).leaseMilliseconds == nil)
+        #expect(try settings(minimum).catchUpMilliseconds == 60_000)
+        let found = try settings(
+            minimum + [(.leaseMilliseconds, "500")], environment: ["KRAFT_CATCH_UP_MS": "2000"])
+        #expect(found.leaseMilliseconds == 500)
+        #expect(found.catchUpMilliseconds == 2_000)
+        #expect(try settings(minimum + [(.leaseMilliseconds, "0")]).leaseMilliseconds == nil)
+        #expect(complaint(minimum + [(.leaseMilliseconds, "60001")]).hasPrefix("lease-ms (--"))
+        #expect(complaint(minimum + [(.catchUpMilliseconds, "99")]).hasPrefix("catch-up-ms (--"))
+    }
+
+    @Test("others are told an HTTP address that they can reach, or none")
+    func reachableHTTP() throws {
+        func address(_ http: String, _ more: [(SettingsField, String?)] = []) throws -> String? {
+            try settings(minimum + [(.http, http)] + more).reachableHTTP()
+        }
+        #expect(try address("10.0.0.1:8001") == "10.0.0.1:8001")
+        #expect(try address("10.0.0.1:0") == nil)
+        #expect(try address("0.0.0.0:8001") == "127.0.0.1:8001")
+        #expect(try address("0.0.0.0:8001", [(.advertise, "b.example:7")]) == "b.example:8001")
+        #expect(try address("[::]:8001", [(.listen, "0.0.0.0:1")]) == nil)
+        let found = try settings(minimum + [(.http, "127.0.0.1:0")])
+        #expect(found.reachableHTTP(bound: "127.0.0.1:4242") == "127.0.0.1:4242")
     }
 }

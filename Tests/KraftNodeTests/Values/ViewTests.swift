@@ -13,24 +13,28 @@ private func group(
         epoch: .first, state: .running, role: role, term: Term(3), leader: leader,
         commitIndex: LogIndex(commit), appliedIndex: LogIndex(applied), firstIndex: LogIndex(1),
         lastIndex: LogIndex(commit), members: [1, 2, 3].map { .init(node: $0, kind: .voter) },
-        isJoint: false, committedConfiguration: .zero, replicas: replicas, isQuiesced: false)
+        isJoint: false, isMembershipCommitted: true, committedConfiguration: .zero,
+        replicas: replicas, isQuiesced: false)
 }
 
 private func peer(
-    _ node: NodeID, alive: Bool = true, sinceHeard: Nanoseconds? = .milliseconds(40)
+    _ node: NodeID, alive: Bool = true, sinceHeard: Nanoseconds? = .milliseconds(40),
+    hasLeft: Bool = false
 ) -> PeerStatus {
     PeerStatus(
         node: node, address: "10.0.0.\(node):7001", isConnected: alive, isAlive: alive,
-        sinceHeard: sinceHeard, queuedBytes: 0, hasLeft: false, groupsLed: 4, groups: 8,
-        info: "10.0.0.\(node):8001")
+        sinceHeard: sinceHeard, queuedBytes: 0, hasLeft: hasLeft, groupsLed: 4, groups: 8,
+        info: "http=10.0.0.\(node):8001")
 }
 
 private func node(
-    groups: [GroupStatus] = [], peers: [PeerStatus] = [peer(2), peer(3)], fenced: Bool = false
+    groups: [GroupStatus] = [], peers: [PeerStatus] = [peer(2), peer(3)], fenced: Bool = false,
+    hasLeft: Bool = false
 ) -> NodeStatus {
     NodeStatus(
         node: 1, clusterID: "kraft", bootID: 1, listen: "127.0.0.1:7001", advertise: nil,
-        isFenced: fenced, groupsLed: groups.filter { $0.role == .leader }.count, peers: peers,
+        isFenced: fenced, hasLeft: hasLeft,
+        groupsLed: groups.filter { $0.role == .leader }.count, peers: peers,
         groups: groups, metrics: NodeMetrics())
 }
 
@@ -73,6 +77,15 @@ struct HealthTests {
         #expect(HealthView(node(groups: [group("a", commit: 5_000, applied: 10)])).lagging == 1)
     }
 
+    @Test("who has left isn't missed; a node that has left itself serves nothing")
+    func left() {
+        let gone = peer(3, alive: false, hasLeft: true)
+        #expect(HealthView(node(groups: [group("a")], peers: [peer(2), gone])).verdict == .healthy)
+        let view = HealthView(node(hasLeft: true))
+        #expect(view.verdict == .critical)
+        #expect(!view.isReady)
+    }
+
     @Test("is critical when the disk failed, and names a bounded number of reasons")
     func bounds() {
         #expect(HealthView(node(fenced: true)).verdict == .critical)
@@ -103,6 +116,17 @@ struct ClusterViewTests {
         #expect(text.contains(#""status":"dead","last_seen_unix_ms":null"#))
     }
 
+    @Test("who has left is listed as left, and counted no more")
+    func left() {
+        let status = node(peers: [peer(2), peer(3, hasLeft: true)])
+        let text = view(status).members.text
+        #expect(text.contains(#""http":"10.0.0.2:8001","status":"alive""#))
+        #expect(text.contains(#""http":"10.0.0.3:8001","status":"left""#))
+        #expect(text.contains(#""leads":0,"replicas":0"#))
+        #expect(view(status).info.text.contains(#""member_count":2"#))
+        #expect(view(node(hasLeft: true)).members.text.contains(#""status":"left""#))
+    }
+
     @Test("the cluster's info counts this node too")
     func info() {
         #expect(
@@ -120,6 +144,64 @@ struct ClusterViewTests {
         #expect(text.contains(#""commit_index":12,"applied_index":12"#))
         #expect(text.contains(#""leader":2"#))
         #expect(GroupView(status: group("a"), digest: nil).json.text.contains(#""digest":null"#))
+    }
+
+    @Test("a group shows what each replica is, and the change that is under way")
+    func groupMembers() {
+        var status = group(
+            "a",
+            replicas: [
+                .init(node: 4, kind: .learner, matchIndex: LogIndex(3), state: "replicate"),
+                .init(node: 5, kind: .witness, matchIndex: LogIndex(4), state: "probe"),
+            ])
+        let calm = GroupView(status: status, digest: nil).json.text
+        #expect(calm.contains(#"{"node":4,"kind":"learner","match_index":3,"state":"replicate"}"#))
+        #expect(calm.contains(#"{"node":5,"kind":"witness","match_index":4,"state":"probe"}"#))
+        #expect(calm.contains(#""joint":false,"change":null,"members_committed":true"#))
+        status.isJoint = true
+        status.change = EntryPosition(index: LogIndex(9), term: Term(2))
+        status.isMembershipCommitted = false
+        status.role = .witness
+        let joint = GroupView(status: status, digest: nil).json.text
+        #expect(joint.contains(#""joint":true,"change":"a@2.9","members_committed":false"#))
+        #expect(joint.contains(#""role":"witness""#))
+    }
+
+    @Test("a plan tells its step and how it ended")
+    func plans() throws {
+        let id = try #require(ChangeID("a@2.9"))
+        func text(_ state: ChangeState, _ step: ChangeStatus.Step) -> String? {
+            PlanView(ChangeStatus(id: id, state: state, step: step))?.json.text
+        }
+        #expect(
+            text(.running, .joint)
+                == #"{"id":"a@2.9","kind":"members","step":"joint","state":"running"}"#)
+        #expect(
+            text(.done, .final)
+                == #"{"id":"a@2.9","kind":"members","step":"final","state":"done"}"#)
+        #expect(text(.abandoned, .staging)?.contains(#""state":"failed","error":"the new"#) == true)
+        #expect(text(.lost, .staging)?.contains(#""state":"failed","error":"the leader"#) == true)
+        #expect(text(.forgotten, .final) == nil)
+    }
+
+    @Test("a change's step follows from what the group's replica says")
+    func steps() throws {
+        let id = try #require(ChangeID("a@3.9"))
+        var status = group("a", commit: 9)
+        func step(_ state: ChangeState) -> ChangeStatus.Step {
+            ChangeStatus(id: id, state: state, group: status).step
+        }
+        status.change = id.position
+        #expect(step(.running) == .staging)
+        status.isJoint = true
+        #expect(step(.running) == .joint)
+        status.isJoint = false
+        status.change = nil
+        #expect(step(.running) == .final)
+        status.commitIndex = LogIndex(8)
+        #expect(step(.running) == .staging)
+        #expect(step(.done) == .final)
+        #expect(step(.abandoned) == .staging)
     }
 
     @Test("sharding lists shares and the imbalance of the largest group")

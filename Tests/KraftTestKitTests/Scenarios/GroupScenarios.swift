@@ -106,7 +106,9 @@ struct GroupScenarios {
         stage.load([hot], "g0", millis: 3_000, everyMillis: 1, padding: 500)
         #expect(stage.acknowledgedCount("g0") > 2_000)
         #expect(groups.map { stage.term(1, $0) } == terms)
-        let quiet = groups.dropFirst().count { stage.simulation.status(of: $0, on: 1)?.isQuiesced == true }
+        let quiet = groups.dropFirst().count {
+            stage.simulation.status(of: $0, on: 1)?.isQuiesced == true
+        }
         #expect(quiet == 99)
         stage.curtain()
     }
