@@ -9,6 +9,8 @@ BENCH_ARGS ?=
 MINUTES ?= 10
 MUTANTS ?=
 SEED ?=
+FROM ?= 1
+COUNT ?=
 OPERATIONS ?= 100000
 SECONDS_OF_CHAOS ?= 900
 CHAOS_ARGS ?=
@@ -46,9 +48,10 @@ bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 
 	swift build $(CONFIG) --product kraft-bench
 	@$(BIN)/kraft-bench $(BENCH_ARGS)
 
-sim: build ## replays one seed of the simulator: SEED=…
+sim: setup ## replays one seed of the simulator, saying what happens: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }
-	KRAFT_SIM_SEED=$(SEED) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+	swift build $(CONFIG) --product kraft-sim
+	@$(BIN)/kraft-sim $(SEED)
 
 chaos: setup ## real nodes under kill, stop and partition, history checked: OPERATIONS=100000 SEED=…
 	swift build $(CONFIG) --product kraft-node
@@ -56,8 +59,9 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
-soak: build ## new seeds of the simulator for MINUTES=10
-	KRAFT_SOAK_MINUTES=$(MINUTES) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+soak: setup ## new seeds of the simulator for MINUTES=10, or COUNT=10000 from FROM=1
+	swift build $(CONFIG) --product kraft-sim
+	@$(BIN)/kraft-sim $(if $(COUNT),$(FROM) $(COUNT),--minutes $(MINUTES))
 
 mutants: setup ## breaks the core line by line: is each caught? MUTANTS="read- vote-" for some
 	@scripts/mutate $(MUTANTS)

@@ -50,6 +50,11 @@ extension Engine {
             if let heard = peers[place].lastHeard, now >= heard + timing.electionTimeout {
                 // Half open, or the other side hangs: a new connection will tell.
                 dropLink(place, now: now)
+            } else if peers[place].reader.heldCount > 0,
+                now >= peers[place].frameSince + timing.handshakeTimeout
+            {
+                // Perhaps its length came in wrong, and nobody will ever send that much.
+                dropLink(place, now: now)
             } else if now >= peers[place].nextBeat {
                 sendBeat(place, now: now)
             }
@@ -409,8 +414,10 @@ extension Engine {
         if peers[place].isReady { heard(place, now: now) }
         var reader = FrameReader()
         swap(&reader, &peers[place].reader)
+        if reader.heldCount == 0 { peers[place].frameSince = now }
         do throws(FrameReader.Bad) {
             try reader.receive(bytes, format: wire) { kind, body in
+                peers[place].frameSince = now
                 onFrame(place, kind, body, now: now)
                 return isCurrent(connection, at: place)
             }

@@ -32,6 +32,8 @@ struct Peer {
     var boot: UInt64 = 0
     var info = ""
     var reader = FrameReader()
+    /// Since when the frame that isn't whole yet has been coming.
+    var frameSince: Instant = .zero
     var writer: FrameWriter?
     /// Blocks given to the driver that have not left yet.
     var queued = Deque<Block>()

@@ -22,7 +22,7 @@ public struct Coverage: Sendable {
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
-        case connectionsReplaced, connectionsRefusedByNode, readBacks, contradictions
+        case connectionsReplaced, connectionsRefusedByNode, readBacks
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads

@@ -127,33 +127,20 @@ extension Simulation {
         }
     }
 
-    /// Whether a change of members is under way anywhere, as any running node sees it.
+    /// Whether a change of members is under way, as any running member sees it.
     public func isChanging(_ group: String) -> Bool {
         let place = position(of: group)
-        return nodes.contains { node in
-            guard let look = look(place, node) else { return false }
+        return members(of: group).contains { node in
+            guard let look = look(place, nodes[position(of: node)]) else { return false }
             return look.configurations.count > 1
                 || look.configurations.contains { $0.membership.goal != nil }
         }
     }
 
-    /// Nodes that hold a group, though they are no members of it and somebody whom they ask knows.
+    /// Nodes that hold a group, though they are no members of it.
     public func strays(of group: String) -> [NodeID] {
         let (place, members) = (position(of: group), members(of: group))
-        return nodes.filter { node in
-            guard !members.contains(node.id), let glance = glance(place, node) else {
-                return false
-            }
-            // Who was invited by a leader that lost its term before it had committed that holds
-            // nothing and asks nobody; and who was away so long that all members it knows of have
-            // gone themselves asks in vain. Both are harmless, and stay.
-            guard glance.lastIndex > .zero, let known = glance.configurations.last?.membership
-            else { return false }
-            return known.members.contains { member in
-                member.node != node.id
-                    && self.glance(place, nodes[position(of: member.node)]) != nil
-            }
-        }.map(\.id)
+        return nodes.filter { !members.contains($0.id) && glance(place, $0) != nil }.map(\.id)
     }
 
     private func glance(_ group: Int, _ node: SimulatedNode<Machine>) -> Engine.GroupGlance? {

@@ -96,6 +96,8 @@ extension Simulation {
             report((.interface, "node \(node.id) sends to connection \(id.rawValue): not its own"))
             return
         }
+        let other = connections[place].ends[1 - side].node + 1
+        detail("node \(node.id) sends \(block.count) bytes to node \(other)")
         connections[place].ends[side].queue.append((block, hash))
         pump(place, side: side)
     }

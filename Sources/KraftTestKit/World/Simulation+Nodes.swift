@@ -315,8 +315,7 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            pastCoverage.count(.contradictions)
-            note("node \(node.id), slot \(slot.rawValue): a message contradicts what it knows")
+            report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
         case .peerAlive(let peer, let isAlive):
             note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
         default: detail("node \(node.id): \(notice)")
