@@ -8,6 +8,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 MINUTES ?= 10
 MUTANTS ?=
+FUZZ_FROM ?= $(shell date +%s)000
 SEED ?=
 OPERATIONS ?= 100000
 SECONDS_OF_CHAOS ?= 900
@@ -56,8 +57,10 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
-soak: build ## new seeds of the simulator for MINUTES=10
+soak: build ## new seeds of the simulator for MINUTES=10, then of the fuzzers for a sixth of it
 	KRAFT_SOAK_MINUTES=$(MINUTES) swift test $(CONFIG) --skip-build --filter KraftTestKitTests
+	KRAFT_FUZZ_FROM=$(FUZZ_FROM) KRAFT_FUZZ_FACTOR=$(MINUTES) \
+		swift test $(CONFIG) --skip-build --filter 'Fuzz|CommandLayout'
 
 mutants: setup ## breaks the core line by line: is each caught? MUTANTS="read- vote-" for some
 	@scripts/mutate $(MUTANTS)

@@ -201,7 +201,11 @@ struct DialogueCluster {
         var chosen: [InFlight] = []
         var rest: [InFlight] = []
         for sent in inFlight {
-            if chosen.count < limit, isChosen(sent) { chosen.append(sent) } else { rest.append(sent) }
+            if chosen.count < limit, isChosen(sent) {
+                chosen.append(sent)
+            } else {
+                rest.append(sent)
+            }
         }
         inFlight = rest
         for sent in chosen {
@@ -215,8 +219,9 @@ struct DialogueCluster {
         say(DialogueText.received(sent))
         if nodes[place].raft.replica.id < sent.to.id {
             nodes[place] = Node(raft: start(sent.to, Disk()))
-            say("\(sent.to.node) begins, empty, as what was added at "
-                + DialogueText.position(sent.to.id.added))
+            say(
+                "\(sent.to.node) begins, empty, as what was added at "
+                    + DialogueText.position(sent.to.id.added))
         }
         guard nodes[place].raft.replica == sent.to else { return say("  for an earlier life") }
         var memberships: [(offset: Int, membership: Membership)] = []

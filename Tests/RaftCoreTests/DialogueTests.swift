@@ -44,7 +44,9 @@ struct DialogueTests {
     @Test("there are scripts, and a wrong trace or command is found")
     func canFail() throws {
         #expect(DialogueTests.names.count >= 12)
-        #expect(try Dialogue.replay("> cluster 1\n  wrong\n> status") != "> cluster 1\n  wrong\n> status")
+        #expect(
+            try Dialogue.replay("> cluster 1\n  wrong\n> status")
+                != "> cluster 1\n  wrong\n> status")
         for broken in ["> status", "> cluster 1\n> dance 1", "> cluster 1\n> persist 2"] {
             #expect(throws: Dialogue.Failure.self) { try Dialogue.replay(broken) }
         }

@@ -16,7 +16,8 @@ public struct ByteMutator: Sendable {
     /// that nothing can hold.
     private static let edges: [UInt64] = [
         0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 1 << 31, 1 << 32,
-        (1 << 31) - 1, (1 << 32) - 1, 1 << 62, (1 << 62) - 1, 1 << 63, (1 << 63) - 1, .max, .max - 1,
+        (1 << 31) - 1, (1 << 32) - 1, 1 << 62, (1 << 62) - 1, 1 << 63, (1 << 63) - 1, .max,
+        .max - 1,
     ]
 
     /// Makes one to six changes: bits and bytes, numbers at their limits, parts cut out, doubled,

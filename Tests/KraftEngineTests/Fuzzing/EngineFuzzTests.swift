@@ -63,9 +63,11 @@ struct EngineFuzzTests {
             lives: 1, address: "1"
         ).encoded()
         let samples = [
-            WireSamples.frame(.hello, hello), WireSamples.frame(.hello, WireSamples.hello.encoded()),
+            WireSamples.frame(.hello, hello),
+            WireSamples.frame(.hello, WireSamples.hello.encoded()),
             WireSamples.frame(.messages, WireSamples.messages[0]),
-            WireSamples.frame(.refusal, Array("no".utf8)), WireSamples.frame(.join, hello), Array("GET / HTTP/1.1\r\n\r\n".utf8),
+            WireSamples.frame(.refusal, Array("no".utf8)), WireSamples.frame(.join, hello),
+            Array("GET / HTTP/1.1\r\n\r\n".utf8),
         ]
         var command: UInt64 = 1
         try WireSamples.rounds(2_000).run { mutator in

@@ -134,7 +134,9 @@ struct LogFuzzTests {
             guard let header = bytes.withUnsafeBytes({ SegmentHeader.decode($0) }) else { return }
             let again = SegmentHeader.decode(header.encoded())
             if again != header { throw FuzzFinding("another segment header", mutator.seed) }
-            if header.clusterID.utf8.count > 128 { throw FuzzFinding("a long cluster id", mutator.seed) }
+            if header.clusterID.utf8.count > 128 {
+                throw FuzzFinding("a long cluster id", mutator.seed)
+            }
         }
     }
 

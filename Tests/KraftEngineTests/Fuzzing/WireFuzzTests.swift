@@ -79,7 +79,9 @@ struct WireFuzzTests {
         }
         guard case .raft(_, let message, let entries) = message else { return }
         // What sums are made of must leave room for them.
-        if message.term.rawValue >= ByteReader.numberLimit { throw FuzzFinding("an enormous term", seed) }
+        if message.term.rawValue >= ByteReader.numberLimit {
+            throw FuzzFinding("an enormous term", seed)
+        }
         if case .append(let append) = message, append.count > entries.count {
             throw FuzzFinding("more entries than bytes", seed)
         }
@@ -93,14 +95,17 @@ struct WireFuzzTests {
             mutator.mutate(&bytes, others: [sound])
             guard let hello = bytes.withUnsafeBytes({ Hello.decode($0) }) else { return }
             // What a later version adds stands behind.
-            if !bytes.starts(with: hello.encoded()) { throw FuzzFinding("another hello", mutator.seed) }
+            if !bytes.starts(with: hello.encoded()) {
+                throw FuzzFinding("another hello", mutator.seed)
+            }
             if hello.clusterID.utf8.count > Hello.clusterIDLimit
                 || hello.info.utf8.count > Hello.infoLimit
             {
                 throw FuzzFinding("a hello beyond its limits", mutator.seed)
             }
             let objection = hello.objection(node: 2, clusterID: "cluster", isPeer: { $0 == 1 })
-            if let objection, objection.utf8.count > 512 || !objection.utf8.allSatisfy({ $0 < 127 }) {
+            if let objection, objection.utf8.count > 512 || !objection.utf8.allSatisfy({ $0 < 127 })
+            {
                 throw FuzzFinding("an objection that isn't for a log", mutator.seed)
             }
         }

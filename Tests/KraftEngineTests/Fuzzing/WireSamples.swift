@@ -273,7 +273,8 @@ enum WireSamples {
 
     static let hello = Hello(
         versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3, store: 4,
-        lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001", info: "127.0.0.1:8001")
+        lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001",
+        info: "127.0.0.1:8001")
 
     /// A frame of this body, with a checksum that is right.
     static func frame(_ kind: FrameKind, _ body: [UInt8]) -> [UInt8] {
