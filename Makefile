@@ -8,6 +8,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 MINUTES ?= 10
 MUTANTS ?=
+FUZZ_FROM ?= $(shell date +%s)000
 SEED ?=
 FROM ?= 1
 COUNT ?=
@@ -59,9 +60,10 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
-soak: setup ## new seeds of the simulator for MINUTES=10, or COUNT=10000 from FROM=1
-	swift build $(CONFIG) --product kraft-sim
+soak: build ## new seeds of the simulator for MINUTES=10 (or COUNT=10000 FROM=1), then of the fuzzers
 	@$(BIN)/kraft-sim $(if $(COUNT),$(FROM) $(COUNT),--minutes $(MINUTES))
+	KRAFT_FUZZ_FROM=$(FUZZ_FROM) KRAFT_FUZZ_FACTOR=$(MINUTES) \
+		swift test $(CONFIG) --skip-build --filter 'Fuzz|CommandLayout'
 
 mutants: setup ## breaks the core line by line: is each caught? MUTANTS="read- vote-" for some
 	@scripts/mutate $(MUTANTS)

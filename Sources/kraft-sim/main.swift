@@ -12,6 +12,7 @@ let usage = """
       kraft-sim --verbose SEED …   as the first, with every request and message
       kraft-sim --minimize SEED …  cuts from a failing plan what isn't needed
       kraft-sim --hash SEED        only the hash of all that happens
+      kraft-sim check FILE.jsonl   is this history of clients linearizable?
     """
 
 func fail() -> Never {
@@ -25,6 +26,10 @@ if command != nil { arguments.removeFirst() }
 let numbers = arguments.compactMap { UInt64($0) }
 // What a shell gave in one word may be several.
 let text = arguments.joined(separator: " ")
+
+if arguments.first == "check", arguments.count == 2 {
+    exit(HistoryCheck.run(file: arguments[1]))
+}
 
 TrapReporter.install()
 switch command {

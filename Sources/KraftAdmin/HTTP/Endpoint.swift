@@ -46,7 +46,7 @@ enum Endpoint: Equatable {
         case ("v1", "groups"): self = try Endpoint.group(method, segments.dropFirst(2))
         case ("v1", "cluster"): self = try Endpoint.cluster(method, segments.dropFirst(2))
         case ("v1", "plans"): self = try Endpoint.plan(method, segments.dropFirst(2))
-        case ("v1", "queues"), ("v1", "vectors"): throw .notImplemented("\(path)")
+        case ("v1", "queues"), ("v1", "vectors"): throw .notImplemented("\(path.prefix(80))")
         case ("v1", "txn") where segments.count == 2: throw .notImplemented("transactions")
         case ("v1", "sessions") where segments.count == 2:
             self = try .only("POST", method, .openSession)

@@ -125,10 +125,7 @@ final class ByteCluster {
     // MARK: What a test does
 
     var leader: Int? {
-        nodes.indices.first { place in
-            guard let slot = nodes[place].slot else { return false }
-            return nodes[place].engine.glance(at: slot).role == .leader
-        }
+        nodes.indices.first { glance($0)?.role == .leader }
     }
 
     /// Proposes on a node; the token that `done` will have.
@@ -139,7 +136,7 @@ final class ByteCluster {
         AuditLog.Command(id: id).encode(into: &writer)
         writer.bytes.withUnsafeBytes { bytes in
             nodes[place].engine.propose(
-                slot, bytes, token: token, deadline: now + .seconds(3), now: now)
+                slot, bytes, token: token, deadline: now + .seconds(120), now: now)
         }
         turn(place)
         return token
@@ -177,6 +174,16 @@ final class ByteCluster {
         let writes = nodes[place].heldWrites
         nodes[place].heldWrites = []
         for write in writes { pending.append(.written(node: place, write)) }
+    }
+
+    /// The first write that waits ends; the disk goes on waiting.
+    func releaseWrite(of place: Int) {
+        guard !nodes[place].heldWrites.isEmpty else { return }
+        pending.append(.written(node: place, nodes[place].heldWrites.removeFirst()))
+    }
+
+    func glance(_ place: Int) -> Engine.GroupGlance? {
+        nodes[place].slot.map { nodes[place].engine.glance(at: $0) }
     }
 
     private func addLink(_ from: Int?, _ id: ConnectionID, _ to: Int?) -> Int {
