@@ -139,10 +139,21 @@ struct OracleTests {
         _ oracle: inout DurabilityOracle, _ node: Int, _ first: UInt64, _ term: UInt64,
         _ hashes: [UInt64], committed: [UInt64] = []
     ) -> Violation.Invariant? {
-        oracle.append(
-            0, node: node, first: LogIndex(first), term: Term(term), hashes: hashes,
-            committed: terms(committed)
-        )?.invariant
+        // Whoever takes entries of a term knows that term.
+        let known = oracle.set(0, node: node, HardState(term: Term(term)))?.invariant
+        return known
+            ?? oracle.append(
+                0, node: node, first: LogIndex(first), term: Term(term), hashes: hashes,
+                committed: terms(committed)
+            )?.invariant
+    }
+
+    @Test("I6: entries of a term that the disk doesn't know are refused")
+    func unknownTerm() {
+        var oracle = oracle(1)
+        let found = oracle.append(
+            0, node: 0, first: LogIndex(1), term: Term(1), hashes: [10], committed: terms([]))
+        #expect(found?.invariant == .durability)
     }
 
     @Test("I6: a committed entry on a minority of disks is refused, on a majority it isn't")
