@@ -18,6 +18,12 @@ public struct Effects {
     public var logWrites: [LogWrite] = []
     public var segmentPreparations: [SegmentPreparation] = []
     public var logReads: [LogRead] = []
+    public var snapshotCaptures: [SnapshotCapture] = []
+    public var snapshotReads: [SnapshotRead] = []
+    public var snapshotWrites: [SnapshotWrite] = []
+    /// Remove these files, unfinished ones too, if they are there. Nothing waits for it.
+    public var snapshotRemovals: [SnapshotName] = []
+    public var snapshotRestores: [SnapshotRestore] = []
     /// How requests ended. Each token is completed exactly once.
     public var completions: [Completion] = []
     /// The bytes of the replies in `completions`.
@@ -36,6 +42,11 @@ public struct Effects {
         logWrites.removeAll(keepingCapacity: true)
         segmentPreparations.removeAll(keepingCapacity: true)
         logReads.removeAll(keepingCapacity: true)
+        if !snapshotCaptures.isEmpty { snapshotCaptures.removeAll() }
+        if !snapshotReads.isEmpty { snapshotReads.removeAll() }
+        if !snapshotWrites.isEmpty { snapshotWrites.removeAll() }
+        if !snapshotRemovals.isEmpty { snapshotRemovals.removeAll() }
+        if !snapshotRestores.isEmpty { snapshotRestores.removeAll() }
         completions.removeAll(keepingCapacity: true)
         replyBytes.removeAll()
         readsReady.removeAll(keepingCapacity: true)

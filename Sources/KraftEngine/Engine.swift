@@ -166,6 +166,9 @@ public struct Engine: ~Copyable {
         case .segmentFailed(let number, let reason):
             fence("log segment \(number) could not be prepared: \(reason)", now: now)
         case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
+        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
+            .snapshotWritten, .snapshotWriteFailed, .restored, .restoreFailed:
+            break
         }
     }
 

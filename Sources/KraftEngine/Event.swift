@@ -41,6 +41,19 @@ public enum Event {
     /// The bytes asked for; fewer at the end of the file.
     case logRead(LogRead.ID, UnsafeRawBufferPointer)
     case logReadFailed(LogRead.ID, reason: String)
+    /// The snapshot is durable under its name.
+    case snapshotCaptured(SnapshotName, byteCount: UInt64)
+    /// It isn't there, and nothing of it is left; tried again later.
+    case snapshotCaptureFailed(SnapshotName, reason: String)
+    case snapshotRead(SnapshotRead.ID, UnsafeRawBufferPointer)
+    case snapshotReadFailed(SnapshotRead.ID, reason: String)
+    /// The bytes are in the file; of the last ones: the whole snapshot is durable under its name.
+    case snapshotWritten(SnapshotWrite.ID)
+    case snapshotWriteFailed(SnapshotWrite.ID, reason: String)
+    /// The machine holds the snapshot's state; the bytes are `SnapshotCapture.engineState`.
+    case restored(GroupSlot, SnapshotName, UnsafeRawBufferPointer)
+    /// The file is missing or not what was written: the machine's state is undefined.
+    case restoreFailed(GroupSlot, SnapshotName, reason: String)
 }
 
 /// Write these pieces one behind the other at `offset` of the segment, then sync its data.
@@ -83,6 +96,8 @@ public protocol LogDirectory {
     mutating func segmentNumbers() throws(KraftError) -> [UInt64]
     /// The whole content of a segment file.
     mutating func load(segment number: UInt64) throws(KraftError) -> Block
+    /// The snapshots that are there whole. What is unfinished was removed.
+    mutating func snapshotNames() throws(KraftError) -> [SnapshotName]
     /// As the effect, but at once.
     mutating func prepare(_ segment: SegmentPreparation) throws(KraftError)
     /// Writes bytes once more that the file shows already, so that the next `sync` really makes

@@ -75,6 +75,12 @@ struct Group {
     /// Lower bound of the deadlines of those who wait.
     var requestDeadline: Instant = .never
 
+    /// The newest snapshot that is durable here.
+    var snapshot: SnapshotReference?
+    /// It holds a segment of the log that should go: snapshot its state soon, and keep no entries
+    /// for others behind it.
+    var isSnapshotWanted = false
+
     var metrics = GroupMetrics()
 
     /// Whether one more may wait. What a former leadership left in the log is no hindrance to what

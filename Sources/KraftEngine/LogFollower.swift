@@ -35,7 +35,7 @@ package struct LogFollower {
                     header.kind == .groupCreated
                         ? .groupCreated(header.group, record.replica)
                         : .groupRemoved(header.group, isFormerMember: record.isFormerMember))
-            case .boot, .roster, .identity: break
+            case .boot, .roster, .identity, .checkpoint, .rewritten, .logStart: break
             case .hardState:
                 onRecord(
                     .hardState(

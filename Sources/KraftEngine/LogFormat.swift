@@ -62,6 +62,12 @@ enum RecordKind: UInt8 {
     case roster = 6
     /// What this node knows of another's data folder.
     case identity = 7
+    /// A group's whole state but for its newest entries: see `Checkpoint`.
+    case checkpoint = 8
+    /// Entries that stood in an older segment, once more: they take nothing back.
+    case rewritten = 9
+    /// The log begins with the segment of this number (`index`); older ones are leftovers.
+    case logStart = 10
 }
 
 /// A place in a node's whole log: segment number and offset, in one ordered number.

@@ -40,6 +40,8 @@ struct RecoveredGroup {
     var hardState = HardState()
     var terms = LogTerms()
     var index = EntryIndex()
+    /// Holds the state up to some entry at or behind `terms.base`.
+    var snapshot: SnapshotReference?
 }
 
 /// Reads a whole log, record by record, and tells a torn tail from damage.
@@ -338,6 +340,8 @@ struct LogRecovery {
             log.groups[place].hardState = state
         case .entries:
             try takeEntries(header, payload, at: position)
+        case .checkpoint, .rewritten, .logStart:
+            throw LogRecovery.damage(position.segment, "a record of an unknown kind")
         }
     }
 

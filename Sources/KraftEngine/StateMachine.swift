@@ -11,6 +11,7 @@ public protocol StateMachine {
     associatedtype Reply: BinaryCodable
     associatedtype Query: Sendable
     associatedtype Answer: Sendable
+    associatedtype Snapshot: StateSnapshot
 
     /// Carries out one committed command and says what the proposer is answered.
     mutating func apply(_ command: Command, at index: LogIndex) -> Reply
@@ -23,6 +24,16 @@ public protocol StateMachine {
 
     /// Answers a query from the state as it is. Runs on the node that was asked.
     func answer(_ query: Query) -> Answer
+
+    /// The whole state as it is now. Cheap, as the loop waits for it: a copy-on-write copy, say. What
+    /// it answers is read on another thread, piece by piece, while commands go on.
+    func snapshot() -> Snapshot
+
+    /// Takes over the state that `snapshot` had on some replica; what was before is forgotten. Runs
+    /// on another thread than the loop's, and nobody else uses the machine meanwhile.
+    ///
+    /// Throws `ByteReader.Malformed` for pieces that no snapshot of this machine writes.
+    mutating func restore(from pieces: inout SnapshotPieces) throws
 
     /// 64-bit hash of the whole content: equal on every replica that has applied the same index,
     /// whatever its history.
