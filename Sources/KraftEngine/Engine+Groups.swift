@@ -56,10 +56,13 @@ extension Engine {
         let slot = insert(
             RecoveredGroup(
                 id: id, name: record.name, incarnation: record.incarnation,
-                replica: record.replica, isWitness: record.isWitness,
+                replica: record.replica, isWitness: record.isWitness, base: record.base,
                 configurations: [.init(index: .zero, membership: record.base)]),
             now: now)
-        groups[slot].hardStateBatch = writeGroup(.groupCreated, record, id)
+        let (position, batch) = writeGroup(.groupCreated, record, id)
+        groups[slot].hardStateBatch = batch
+        groups[slot].metadataAt = position
+        groups[slot].hardStateAt = position
         effects.notices.append(
             .groupCreated(slot: GroupSlot(rawValue: slot), name: record.name))
         return slot
@@ -98,7 +101,7 @@ extension Engine {
 
     mutating func writeGroup(
         _ kind: RecordKind, _ record: GroupRecord, _ id: GroupID
-    ) -> UInt64 {
+    ) -> (position: LogPosition, batch: UInt64) {
         let payload = record.encoded
         let header = RecordHeader(
             kind: kind, payloadCount: payload.count, group: id, index: .zero, term: .zero, count: 0)
@@ -106,7 +109,7 @@ extension Engine {
             payload.withUnsafeBytes {
                 target.copyMemory(from: $0.baseAddress!, byteCount: $0.count)
             }
-        }.batch
+        }
     }
 
     /// Groups that the log holds vote and store at once; they lead and apply when they have been
@@ -117,13 +120,13 @@ extension Engine {
             configurations: recovered.configurations, hardState: recovered.hardState,
             log: recovered.terms, options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
-        guard let base = recovered.configurations.first?.membership else {
-            preconditionFailure("a group without members")
-        }
-        let group = Group(
+        var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
-            serial: nextSerial, base: base, raft: raft, index: recovered.index,
+            serial: nextSerial, base: recovered.base, raft: raft, index: recovered.index,
             appliedIndex: recovered.terms.base.index)
+        group.snapshot = recovered.snapshot
+        group.metadataAt = recovered.metadataAt
+        group.hardStateAt = recovered.hardStateAt
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {
@@ -195,12 +198,10 @@ extension Engine {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
         let group = groups[slot]
-        let record = GroupRecord(
-            name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
-            base: group.base, isFormerMember: isFormerMember,
-            isWitness: group.raft.isBornWitness)
+        var record = group.record
+        record.isFormerMember = isFormerMember
         if isFormerMember { formerChanges[group.name] = group.endedChanges }
-        let batch = writeGroup(.groupRemoved, record, group.id)
+        let batch = writeGroup(.groupRemoved, record, group.id).batch
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false

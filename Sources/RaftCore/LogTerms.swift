@@ -29,7 +29,7 @@ public struct LogTerms: Sendable {
     /// Ascending in index and in term.
     private var runs: [Run] = []
     /// The entry before the first that the log holds.
-    public let base: EntryPosition
+    public private(set) var base: EntryPosition
     public private(set) var lastIndex: LogIndex
 
     public init(base: EntryPosition = .start) {
@@ -73,6 +73,19 @@ public struct LogTerms: Sendable {
         precondition(index > base.index && index <= lastIndex, "truncates what isn't there")
         while let run = runs.last, run.first >= index { runs.removeLast() }
         lastIndex = index.previous
+    }
+
+    /// Drops the entries up to `index`, which becomes the base. Nothing for what is dropped already.
+    public mutating func compact(upTo index: LogIndex) {
+        guard index > base.index else { return }
+        guard let term = term(at: index) else {
+            preconditionFailure("compacts up to \(index), which isn't there")
+        }
+        base = EntryPosition(index: index, term: term)
+        var dropped = 0
+        while dropped + 1 < runs.count, runs[dropped + 1].first <= index.next { dropped += 1 }
+        runs.removeFirst(dropped)
+        if index == lastIndex { runs.removeAll() } else { runs[0].first = index.next }
     }
 
     /// How many of `count` entries of `term` behind `previous` the log holds already.
