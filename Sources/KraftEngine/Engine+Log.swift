@@ -54,14 +54,6 @@ extension Engine {
         return first
     }
 
-    /// The log begins with `segment` once this is durable.
-    mutating func writeLogStart(_ segment: UInt64) -> UInt64 {
-        let header = RecordHeader(
-            kind: .logStart, payloadCount: 0, group: GroupID(0), index: LogIndex(segment),
-            term: .zero, count: 0)
-        return log.append(header) { _ in }.batch
-    }
-
     private mutating func write(
         _ header: RecordHeader, _ payload: ByteWriter
     ) -> (position: LogPosition, batch: UInt64) {

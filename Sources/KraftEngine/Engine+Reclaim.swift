@@ -119,7 +119,7 @@ extension Engine {
         if reclaim.listsSegment <= reclaim.victim {
             reclaim.listsSegment = writeNodeLists().segment
         }
-        reclaim.stage = .ending(writeLogStart(reclaim.victim + 1))
+        reclaim.stage = .ending(log.appendStart(reclaim.victim + 1))
     }
 
     // MARK: Moving

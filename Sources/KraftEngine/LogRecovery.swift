@@ -7,6 +7,8 @@ struct RecoveredLog {
     /// Of the segments from `firstSegment` on, the prepared spare included.
     var nonces: [UInt64] = []
     var sizes: [Int] = []
+    /// Of the first batch in each of them; 0 where there is none.
+    var firstSequences: [UInt64] = []
     /// Where the next batch goes.
     var end: LogPosition
     /// 0 while it isn't known: the log is read from its middle.
@@ -16,8 +18,9 @@ struct RecoveredLog {
     var lists = NodeLists()
     /// Of the data folder: random, made with it.
     var store: UInt64 = 0
-    /// The first segment that counts; older ones are leftovers.
+    /// The first segment that counts, and the first batch from there on; older ones are leftovers.
     var start: UInt64 = 1
+    var startSequence: UInt64 = 1
     /// Segments before `start` that are still there.
     var leftovers: [UInt64] = []
     /// The newest segments, within the cache's budget.
@@ -100,11 +103,12 @@ struct LogRecovery {
     /// What each record adds, for whoever wants to see the entries themselves.
     typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
 
-    init(firstSegment: UInt64) {
+    /// - `sequence`: of the first batch, if it is known where the log doesn't begin with segment 1.
+    init(firstSegment: UInt64, sequence: UInt64 = 0) {
         log = RecoveredLog(
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
-        if firstSegment > 1 { log.nextSequence = 0 }
+        if firstSegment > 1 { log.nextSequence = sequence }
     }
 
     mutating func change(_ body: (inout RecoveredLog) -> Void) { body(&log) }
@@ -131,16 +135,20 @@ struct LogRecovery {
         }
         try directory.sync()
         let owner = (node, clusterID)
-        var recovery = try read(numbers[0]..., [], numbers, &directory, owner, limits)
-        if recovery.log.start > numbers[0] {
-            // What stands in segments that were given back counts no more, whatever it is.
-            recovery = try read(recovery.log.start..., [], numbers, &directory, owner, limits)
-        } else if recovery.log.start < numbers[0] {
-            let gone = LogDamage(
-                segment: recovery.log.start, offset: 0,
-                reason: "the log begins with segment \(numbers[0]), and should with "
-                    + "\(recovery.log.start)")
-            recovery = try read(numbers[0]..., [gone], numbers, &directory, owner, limits)
+        var recovery = try read(LogRecovery(firstSegment: numbers[0]), numbers, &directory, owner, limits)
+        let (start, sequence) = (recovery.log.start, recovery.log.startSequence)
+        if start < numbers[0] {
+            var again = LogRecovery(firstSegment: numbers[0])
+            again.note(
+                LogDamage(
+                    segment: start, offset: 0,
+                    reason: "the log begins with segment \(numbers[0]), and should with \(start)"))
+            recovery = try read(again, numbers, &directory, owner, limits)
+        } else if start > numbers[0] || recovery.firstSequence != sequence {
+            // What stands in segments that were given back counts no more, whatever it is; and only
+            // now it is known with which batch the rest begins.
+            let again = LogRecovery(firstSegment: start, sequence: sequence)
+            recovery = try read(again, numbers, &directory, owner, limits)
         }
         let isEndLost = recovery.judgeEnd()
         recovery.settle()
@@ -157,14 +165,12 @@ struct LogRecovery {
     }
 
     private static func read(
-        _ range: PartialRangeFrom<UInt64>, _ damages: [LogDamage], _ numbers: [UInt64],
-        _ directory: inout some LogDirectory, _ owner: (node: NodeID, clusterID: String),
-        _ limits: EngineConfiguration.LogLimits
+        _ beginning: LogRecovery, _ numbers: [UInt64], _ directory: inout some LogDirectory,
+        _ owner: (node: NodeID, clusterID: String), _ limits: EngineConfiguration.LogLimits
     ) throws(KraftError) -> LogRecovery {
-        var recovery = LogRecovery(firstSegment: range.lowerBound)
-        recovery.log.leftovers = numbers.filter { $0 < range.lowerBound }
-        for damage in damages { recovery.note(damage) }
-        for number in numbers where number >= range.lowerBound {
+        var recovery = beginning
+        recovery.log.leftovers = numbers.filter { $0 < recovery.log.firstSegment }
+        for number in numbers where number >= recovery.log.firstSegment {
             let block = try directory.load(segment: number)
             try recovery.checkOwner(
                 of: block.bytes, number, node: owner.node, clusterID: owner.clusterID)
@@ -173,6 +179,10 @@ struct LogRecovery {
             recovery.keep(block, number, budget: limits.cacheSizeBytes)
         }
         return recovery
+    }
+
+    private var firstSequence: UInt64 {
+        log.firstSegment == 1 ? 1 : log.firstSequences.first { $0 > 0 } ?? 0
     }
 
     private func checkOwner(
@@ -286,6 +296,7 @@ struct LogRecovery {
                     store: log.store, clusterID: clusterID))
             log.nonces.append(nonce)
             log.sizes.append(limits.segmentSizeBytes)
+            log.firstSequences.append(0)
         }
         log.end = LogPosition(segment: next, offset: LogFormat.blockSize)
     }
@@ -322,19 +333,18 @@ struct LogRecovery {
         while log.firstSegment + UInt64(log.nonces.count) < number {
             let missing = log.firstSegment + UInt64(log.nonces.count)
             lose(missing, 0, "the segment is missing")
-            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [0])
+            addSegment(nonce: 0, size: 0)
         }
         guard let header = SegmentHeader.decode(bytes), header.number == number,
             log.store == 0 || log.store == header.store
         else {
             lose(number, 0, "the segment's header is damaged, or another log's")
             rests.append(Rest(segment: number, offset: 0, kind: .known))
-            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [bytes.count])
+            addSegment(nonce: 0, size: bytes.count)
             return
         }
         log.store = header.store
-        log.nonces.append(header.nonce)
-        log.sizes.append(bytes.count)
+        addSegment(nonce: header.nonce, size: bytes.count)
         var offset = LogFormat.blockSize
         while true {
             if let size = readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
@@ -360,11 +370,18 @@ struct LogRecovery {
         rests.append(Rest(segment: number, offset: offset, kind: kind))
     }
 
+    private mutating func addSegment(nonce: UInt64, size: Int) {
+        log.nonces.append(nonce)
+        log.sizes.append(size)
+        log.firstSequences.append(0)
+    }
+
     /// The next place where a batch stands whose write began after all that was expected at `start`
     /// had been synced.
     private func laterWrite(
         _ bytes: UnsafeRawBufferPointer, behind start: Int, nonce: UInt64
     ) -> Int? {
+        guard log.nextSequence > 0 else { return nil }
         var offset = start + LogFormat.blockSize
         while offset + LogFormat.batchHeaderSize <= bytes.count {
             if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
@@ -418,8 +435,9 @@ struct LogRecovery {
         guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
             batch.sequence >= log.nextSequence,
             // A gap is proved by a write that began behind it.
-            batch.sequence == log.nextSequence || batch.writeSequence > log.nextSequence
-                || log.nextSequence == 0
+            batch.sequence == log.nextSequence || batch.writeSequence > log.nextSequence,
+            // What stands behind something else may be left of a torn write.
+            log.nextSequence > 0 || offset == LogFormat.blockSize
         else { return nil }
         let size = SectorSums.paddedCount(for: Int(batch.byteCount))
         guard size <= bytes.count - offset else { return nil }
@@ -436,18 +454,17 @@ struct LogRecovery {
             place += LogFormat.recordSize(payload: record.header.payloadCount)
         }
         guard place == end else { return nil }
-        let isFirst = log.nextSequence == 0
-        let isBegin = number == log.firstSegment && offset == LogFormat.blockSize
-        if isFirst, !isBegin, !isGapKnown {
-            lose(log.firstSegment, LogFormat.blockSize, "the log's first batches are missing")
-        }
-        if batch.sequence != log.nextSequence, !isFirst, !isGapKnown {
+        if batch.sequence != log.nextSequence, log.nextSequence > 0, !isGapKnown {
             let rest = rests.last
             lose(
                 rest?.segment ?? number, rest?.offset ?? offset,
                 "batches \(log.nextSequence) to \(batch.sequence - 1) are missing")
         }
         isGapKnown = false
+        let segment = self.place(of: number)
+        if log.firstSequences.indices.contains(segment), log.firstSequences[segment] == 0 {
+            log.firstSequences[segment] = batch.sequence
+        }
         newestPrepared = max(newestPrepared, batch.prepared)
         log.lists.note(batch.life)
         for (header, payload, place) in records {

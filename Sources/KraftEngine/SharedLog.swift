@@ -43,6 +43,8 @@ struct SharedLog {
     private var nonces: [UInt64]
     /// Sizes of the same segments: of those of an earlier configuration too.
     private var sizes: [Int]
+    /// Of the first batch in each of them; 0 where there is none.
+    private var firstSequences: [UInt64]
     private(set) var firstSegment: UInt64
     private var preparedUpTo: UInt64
     private var askedUpTo: UInt64
@@ -80,6 +82,7 @@ struct SharedLog {
         blockSizeBytes = min(1 << 20, LogFormat.roundUp(limits.segmentSizeBytes / 8, to: 4_096))
         nonces = recovered.nonces
         sizes = recovered.sizes
+        firstSequences = recovered.firstSequences
         firstSegment = recovered.firstSegment
         preparedUpTo = recovered.firstSegment + UInt64(recovered.nonces.count) - 1
         askedUpTo = preparedUpTo
@@ -160,6 +163,8 @@ struct SharedLog {
         let current = blocks[blocks.count - 1]
         let blockOffset = current.block.count
         precondition(current.start + blockOffset == end, "blocks and log out of step")
+        let segment = Int(end.segment - firstSegment)
+        if firstSequences[segment] == 0 { firstSequences[segment] = nextSequence }
         current.block.count = blockOffset + LogFormat.batchHeaderSize
         open = Batch(
             sequence: nextSequence, block: current.block, blockOffset: blockOffset, position: end)
@@ -251,6 +256,7 @@ struct SharedLog {
         while nonces.count <= Int(segment - firstSegment) {
             nonces.append(dice.next())
             sizes.append(limits.segmentSizeBytes)
+            firstSequences.append(0)
         }
     }
 
@@ -281,6 +287,17 @@ struct SharedLog {
         segment < durableEnd.segment && !readBack.isReading(segment)
     }
 
+    /// Adds the record that says that the log begins with `segment`, once it is durable; returns its
+    /// batch.
+    mutating func appendStart(_ segment: UInt64) -> UInt64 {
+        // A segment may hold nothing but what is left of a torn write.
+        let sequence = firstSequences[Int(segment - firstSegment)...].first { $0 > 0 }
+        let header = RecordHeader(
+            kind: .logStart, payloadCount: 0, group: GroupID(0), index: LogIndex(segment),
+            term: Term(sequence ?? nextSequence), count: 0)
+        return append(header) { _ in }.batch
+    }
+
     /// The log begins with `segment` from now on: that is durable, and nothing before it is needed.
     mutating func release(before segment: UInt64) {
         precondition(segment <= durableEnd.segment, "gives back what is being written")
@@ -293,6 +310,7 @@ struct SharedLog {
             }
             nonces.removeFirst()
             sizes.removeFirst()
+            firstSequences.removeFirst()
             firstSegment += 1
         }
         readBack.forget(before: segment)

@@ -139,7 +139,7 @@ struct LogUnderTest {
 
     /// The log begins with this segment.
     mutating func addStart(_ segment: UInt64) {
-        add(.logStart, [], index: segment, term: 0, count: 0)
+        _ = log.appendStart(segment)
     }
 
     /// Writes what has been collected, as one write or, over a segment's end, several.

@@ -78,7 +78,10 @@ extension LogRecovery {
             guard start > log.start, start <= position.segment else {
                 throw RecoveringGroup.Contradiction(reason: "a senseless start of the log")
             }
-            change { $0.start = start }
+            change { log in
+                log.start = start
+                log.startSequence = header.term.rawValue
+            }
         }
     }
 

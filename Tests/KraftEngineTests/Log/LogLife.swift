@@ -177,11 +177,11 @@ struct LogLife {
 
     private mutating func append(_ id: UInt64, _ group: ModelGroup, truncating: Bool) {
         var group = group
+        var term = max(group.term, group.lastTerm, 1)
         if truncating, !group.entries.isEmpty {
             group.entries.removeLast(Int(dice.next() % UInt64(group.entries.count + 1)))
-            group.term += 1
+            term += 1
         }
-        let term = max(group.term, group.lastTerm, 1)
         let count = 1 + Int(dice.next() % 4)
         let tags = (0..<UInt64(count)).map { nextTag + $0 }
         nextTag += UInt64(count)
@@ -257,7 +257,7 @@ struct LogLife {
         for (id, group) in model { sides[id]?.index.drop(upTo: LogIndex(group.base)) }
         let pinned = sides.filter { $0.value.oldest <= victim }.keys.sorted()
         guard !pinned.isEmpty else {
-            _ = add(.logStart, 0, [], index: victim + 1)
+            lastBatch = log.appendStart(victim + 1)
             history[lastBatch] = model
             startBatch = lastBatch
             return
