@@ -134,12 +134,13 @@ public struct Engine: ~Copyable {
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
             life: .init(number: bootRecord.lives, boot: boot), limits: configuration.log,
             seed: dice.next())
-        boots = [:]
+        boots = [:]  // ordered: looked up only
         for life in recovered.lists.lives { boots[life.number] = life.boot }
         oldestLife = recovered.lists.lives.first?.number ?? 0
         boots[bootRecord.lives] = boot
         let held = max(
-            recovered.lists.boot?.holdMilliseconds ?? 0, isBootLost ? bootRecord.holdMilliseconds : 0)
+            recovered.lists.boot?.holdMilliseconds ?? 0,
+            isBootLost ? bootRecord.holdMilliseconds : 0)
         votesHeldUntil = now + .milliseconds(UInt64(held))
         reclaim = Reclaim(
             firstSegment: recovered.firstSegment, limits: configuration.log)
@@ -206,7 +207,10 @@ public struct Engine: ~Copyable {
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
         if !leaving.isEmpty { removeLeavers(now: now) }
-        if log.usedSegments > reclaim.budgetSegments || !reclaim.isIdle { reclaimSpace() }
+        if log.usedSegments > reclaim.budgetSegments || !reclaim.isIdle {
+            reclaimSpace()
+            guard !isFenced else { return }
+        }
         effects.segmentRemovals += log.takeRemovals()
         while let preparation = log.takePreparation() {
             effects.segmentPreparations.append(preparation)

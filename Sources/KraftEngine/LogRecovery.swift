@@ -80,7 +80,10 @@ struct LogRecovery {
         var offset: Int
         var kind: Kind
         /// `known`: damage that was noted already.
-        enum Kind: Hashable { case nothing, torn, known, rotten(String) }
+        enum Kind: Hashable {
+            case nothing, torn, known
+            case rotten(String)
+        }
     }
 
     /// The end of what could be read of the last write; it may have begun before what is in `block`.
@@ -100,6 +103,10 @@ struct LogRecovery {
     private var isGapKnown = false
     private var newestPrepared: UInt64 = 0
     private var lastWrite: LastWrite?
+    /// Files with other numbers aren't ours.
+    private static let segmentRange: Range<UInt64> = 1..<(1 << 31)
+    /// More segments are never missing between two; what stands behind is none of this log.
+    private static let gapLimit: UInt64 = 1 << 16
     /// What each record adds, for whoever wants to see the entries themselves.
     typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
 
@@ -124,7 +131,7 @@ struct LogRecovery {
         limits: EngineConfiguration.LogLimits, seed: UInt64
     ) throws(KraftError) -> RecoveredLog {
         var dice = Dice(seed: seed)
-        var numbers = try directory.segmentNumbers()
+        var numbers = try directory.segmentNumbers().filter { segmentRange.contains($0) }
         if numbers.isEmpty {
             let store = max(1, dice.next())
             try directory.prepare(
@@ -135,7 +142,8 @@ struct LogRecovery {
         }
         try directory.sync()
         let owner = (node, clusterID)
-        var recovery = try read(LogRecovery(firstSegment: numbers[0]), numbers, &directory, owner, limits)
+        var recovery = try read(
+            LogRecovery(firstSegment: numbers[0]), numbers, &directory, owner, limits)
         let (start, sequence) = (recovery.log.start, recovery.log.startSequence)
         if start < numbers[0] {
             var again = LogRecovery(firstSegment: numbers[0])
@@ -171,6 +179,11 @@ struct LogRecovery {
         var recovery = beginning
         recovery.log.leftovers = numbers.filter { $0 < recovery.log.firstSegment }
         for number in numbers where number >= recovery.log.firstSegment {
+            let next = recovery.log.firstSegment + UInt64(recovery.log.nonces.count)
+            guard number < next + gapLimit else {
+                recovery.lose(next, 0, "segments up to \(number) are missing")
+                break
+            }
             let block = try directory.load(segment: number)
             try recovery.checkOwner(
                 of: block.bytes, number, node: owner.node, clusterID: owner.clusterID)

@@ -42,6 +42,28 @@ struct FileTests {
         }
     }
 
+    @Test func `a file that nobody needs becomes a new one: zeroed, of its size, under its name`()
+        async throws
+    {
+        try await withTemporaryFolder { folder in
+            for (old, size) in [("1.seg", 1 << 20), ("2.seg", 3 << 20), ("3.seg", 8_192)] {
+                let bytes = [UInt8](repeating: 7, count: size)
+                try File(folder.path(of: old), .create).write(bytes, at: 0)
+                try folder.prepare(
+                    "9.seg", sizeBytes: 1 << 20, header: [1, 2, 3], recycling: old)
+                #expect(try folder.names() == ["9.seg"])
+                let content = [UInt8](
+                    try Data(contentsOf: URL(filePath: folder.path(of: "9.seg"))))
+                #expect(content.count == 1 << 20)
+                #expect(content.starts(with: [1, 2, 3]))
+                #expect(content[3...].allSatisfy { $0 == 0 })
+            }
+            // It need not be there.
+            try folder.prepare("8.seg", sizeBytes: 4_096, header: [4], recycling: "gone.seg")
+            #expect(try folder.names() == ["8.seg", "9.seg"])
+        }
+    }
+
     @Test func `trouble is an error with the path and the system's words`() async throws {
         try await withTemporaryFolder { folder in
             let error = #expect(throws: LoopError.self) {

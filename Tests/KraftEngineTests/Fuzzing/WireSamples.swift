@@ -286,7 +286,8 @@ enum WireSamples {
         guard let record, let membership else { return nil }
         let base = EntryPosition(index: LogIndex(1), term: Term(1))
         let name = SnapshotName(
-            group: LogUnderTest.group, position: EntryPosition(index: LogIndex(2), term: Term(1)), nonce: 7)
+            group: LogUnderTest.group, position: EntryPosition(index: LogIndex(2), term: Term(1)),
+            nonce: 7)
         return Checkpoint(
             record: record, hardState: HardState(term: Term(2), vote: 3), base: base,
             configuration: .init(index: LogIndex(1), membership: membership),

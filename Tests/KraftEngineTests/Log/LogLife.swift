@@ -206,7 +206,8 @@ struct LogLife {
         let base = EntryPosition(index: LogIndex(group.base), term: Term(group.baseTerm))
         let name = SnapshotName(group: GroupID(id), position: base, nonce: 1)
         let checkpoint = Checkpoint(
-            record: record(id), hardState: HardState(
+            record: record(id),
+            hardState: HardState(
                 term: Term(group.term), vote: NodeID(UInt32(group.vote))),
             base: base,
             configuration: .init(index: .zero, membership: Membership(voters: [1, 2, 3])!),
@@ -277,8 +278,9 @@ struct LogLife {
         precondition(Array(tags.prefix(entries.count)) == entries.map(\.tag), "the model is wrong")
         let bytes = Array(
             payload[
-                LogLife.offset(payload, of: Int(first - run.first.rawValue))..<LogLife.offset(
-                    payload, of: Int(first - run.first.rawValue) + entries.count)])
+                LogLife.offset(
+                    payload, of: Int(first - run.first.rawValue))..<LogLife.offset(
+                        payload, of: Int(first - run.first.rawValue) + entries.count)])
         let position = add(
             .rewritten, id, bytes, index: first, term: entries.first?.term ?? 0,
             count: entries.count)

@@ -52,7 +52,8 @@ struct LogLifeTests {
                         _ = try check(life.memory, life, "whole", seed)
                     }
                     // What had been given back is found again, spoilt.
-                    if dice.next() % 10 == 0, let first = life.memory.segments.keys.min(), first > 1 {
+                    if dice.next() % 10 == 0, let first = life.memory.segments.keys.min(), first > 1
+                    {
                         var left = life.memory
                         left.segments[first - 1] = left.segments[first]
                         left.segments[first - 1]?.replaceSubrange(
