@@ -74,7 +74,13 @@ final class SessionClients {
             let rest = clients[client].random.number(in: span / 2...span * 2)
             return after(rest) { $0.act(client) }
         case ..<120:
-            retrySomething(client, of: clients[client].random.pick(clients[client].sessions))
+            let some = clients[client].random.pick(clients[client].sessions)
+            // Late openings too: what has ended stays so.
+            if clients[client].random.chance(200) {
+                open(client, some, triesLeft: 1)
+            } else {
+                retrySomething(client, of: some)
+            }
         default:
             if clients[client].random.chance(plan.load.sessionRetryPermille) {
                 retrySomething(client, of: session)

@@ -140,11 +140,10 @@ public final class SwarmRun {
             let name = plan.groupNames[session.group]
             guard let node = simulation.holders(of: name).first else { continue }
             waiting += 1
-            tryRequest(
-                { [sessionClients] _, node, timeout, then in
-                    sessionClients.judge(session, on: node, timeout: timeout, then: then)
-                }, session.group, node, timeout, left: 20
-            ) { waiting -= 1 }
+            let judge = { [sessionClients] (_: Int, node, timeout, then) in
+                sessionClients.judge(session, on: node, timeout: timeout, then: then)
+            }
+            tryRequest(judge, session.group, node, timeout, left: 20) { waiting -= 1 }
         }
         let isDone = simulation.run(atMost: .seconds(300)) { waiting == 0 }
         require(isDone, "nobody says whether a session is open")

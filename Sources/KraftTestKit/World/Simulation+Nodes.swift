@@ -315,7 +315,8 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
+            let slot = slot.rawValue
+            report((.durability, "slot \(slot) of node \(node.id): a message contradicts it"))
         case .peerAlive(let peer, let isAlive):
             note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
         default: detail("node \(node.id): \(notice)")

@@ -58,9 +58,8 @@ extension Simulation {
     func finishChange(_ place: Int, index: LogIndex, reply: [UInt8]) {
         guard let change = requests[place].change else { return }
         let missing = stride(from: 0, to: reply.count, by: 8).map { start in
-            SessionID(reply[start..<min(start + 8, reply.count)].reversed().reduce(0) {
-                $0 << 8 | UInt64($1)
-            })
+            let bytes = reply[start..<min(start + 8, reply.count)]
+            return SessionID(bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) })
         }
         switch change {
         case .open: pastCoverage.count(.sessionsOpened)
