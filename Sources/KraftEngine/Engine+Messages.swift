@@ -60,7 +60,12 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
-        if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
+        if log.waitingBytes >= configuration.limits.logQueueBytes, case .append(let append) = message,
+            !groups[slot].raft.holdsEntries(of: append)
+        {
+            // They come again, as they aren't acknowledged; what needs no room is heard now.
+            return
+        }
         if case .timeoutNow = message, !isTicking(slot) { return }
         if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(
