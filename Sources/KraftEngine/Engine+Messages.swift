@@ -60,7 +60,8 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
-        if log.waitingBytes >= configuration.limits.logQueueBytes, case .append(let append) = message,
+        if log.waitingBytes >= configuration.limits.logQueueBytes,
+            case .append(let append) = message,
             !groups[slot].raft.holdsEntries(of: append)
         {
             // They come again, as they aren't acknowledged; what needs no room is heard now.
