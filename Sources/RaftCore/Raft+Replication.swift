@@ -300,6 +300,17 @@ extension Raft {
         effects.messages.append((Replica(leader, leaderID), .appendReply(reply)))
     }
 
+    /// An append of `sender` could not be taken in for lack of room, and now there is some: the
+    /// leader is asked to go on from where this log ends, instead of finding out by a time-out.
+    public func declined(_ m: Message.Append, by sender: Replica, effects: inout RaftEffects) {
+        guard role == .follower, !isRemoved, m.term == term, leader == sender.node else { return }
+        // Named by its end: its beginning may be acknowledged already, and a refusal of that is old.
+        let end = m.previous.index + m.count
+        let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
+        let reply = Message.AppendReply(term: term, index: end, isRejected: true, hint: hint)
+        effects.messages.append((sender, .appendReply(reply)))
+    }
+
     private func reject(
         _ m: Message.Append, to sender: Replica, effects: inout RaftEffects
     ) {
