@@ -27,11 +27,14 @@ public struct Coverage: Sendable {
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
         case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
+        case sessionsOpened, sessionTouches, sessionsClosed, sessionRetries, sessionsToldOver
         // What was checked.
+        case sessionAnswersCompared
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
@@ -63,6 +66,10 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.sessionRepeats] += rare.sessionRepeats
+        self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
+        self[.sessionsExpired] += rare.sessionsExpired
+        self[.sessionCommandsRefused] += rare.sessionsRefused
     }
 
     public static func += (total: inout Coverage, part: Coverage) {
