@@ -60,8 +60,11 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
-        if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes {
-            return decline(slot, message, from: Replica(peers[place].node, envelope.from))
+        if log.waitingBytes >= configuration.limits.logQueueBytes,
+            case .append(let append) = message, append.count > 0,
+            !groups[slot].raft.holdsEntries(of: append)
+        {
+            return decline(slot, append, from: Replica(peers[place].node, envelope.from))
         }
         if case .timeoutNow = message, !isTicking(slot) { return }
         if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
@@ -71,10 +74,9 @@ extension Engine {
         absorb(slot, entries: entries, now: now)
     }
 
-    /// There is no room for entries now. Their leader is told when there is: of each group, for the
+    /// There is no room for entries now; what brings none is heard all the same. Their leader is told when there is: of each group, for the
     /// first that were left out.
-    private mutating func decline(_ slot: Int, _ message: Message, from sender: Replica) {
-        guard case .append(let append) = message else { return }
+    private mutating func decline(_ slot: Int, _ append: Message.Append, from sender: Replica) {
         rare.appendsDeclined += 1
         let serial = groups[slot].serial
         if let known = declined.firstIndex(where: { $0.serial == serial }) {

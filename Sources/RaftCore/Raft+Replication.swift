@@ -215,6 +215,14 @@ extension Raft {
 
     // MARK: Follower
 
+    /// Whether an append brings nothing that the log lacks. One that does may be declined. To ignore
+    /// one that doesn't may leave this replica without the commit index, for the leader, whom earlier
+    /// copies satisfy, holds that for told.
+    public func holdsEntries(of m: Message.Append) -> Bool {
+        log.matching(after: m.previous.index, count: m.count, term: m.entriesTerm) == m.count
+            && log.term(at: m.previous.index) == m.previous.term
+    }
+
     mutating func onAppend(
         from sender: Replica, _ m: Message.Append,
         _ memberships: [(offset: Int, membership: Membership)], now: Instant,

@@ -111,7 +111,16 @@ public final class SwarmRun {
                     !simulation.isChanging($0) && simulation.strays(of: $0).isEmpty
                 }
         }
-        require(changed, "a change of members doesn't end, or a removed replica doesn't go")
+        let stuck = names.filter { simulation.isChanging($0) }
+        let strays = names.flatMap { name in
+            simulation.strays(of: name).map { "\(name) on node \($0)" }
+        }
+        require(
+            changed,
+            """
+            a change of members doesn't end, or a removed replica doesn't go: changing \(stuck), \
+            left \(strays), \(simulation.isOpen ? "all" : "not all") is open
+            """)
         insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
         judgeSessions()
         let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {
