@@ -22,6 +22,7 @@ public struct Coverage: Sendable {
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
+        case appendsDeclined
         case connectionsReplaced, connectionsRefusedByNode, readBacks
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case replicasInvited, replicasRemoved, configurationsCommitted
@@ -53,6 +54,7 @@ public struct Coverage: Sendable {
 
     mutating func count(_ rare: RareBranches) {
         self[.truncations] += rare.truncations
+        self[.appendsDeclined] += rare.appendsDeclined
         self[.tornTails] += rare.tornTailsDropped
         self[.proposalsForwarded] += rare.proposalsForwarded
         self[.proposalsParked] += rare.proposalsParked
