@@ -22,16 +22,20 @@ public struct Coverage: Sendable {
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
+        case appendsDeclined
         case connectionsReplaced, connectionsRefusedByNode, readBacks
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
         case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
+        case sessionsOpened, sessionTouches, sessionsClosed, sessionRetries, sessionsToldOver
         // What was checked.
+        case sessionAnswersCompared
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
@@ -50,6 +54,7 @@ public struct Coverage: Sendable {
 
     mutating func count(_ rare: RareBranches) {
         self[.truncations] += rare.truncations
+        self[.appendsDeclined] += rare.appendsDeclined
         self[.tornTails] += rare.tornTailsDropped
         self[.proposalsForwarded] += rare.proposalsForwarded
         self[.proposalsParked] += rare.proposalsParked
@@ -63,6 +68,10 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.sessionRepeats] += rare.sessionRepeats
+        self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
+        self[.sessionsExpired] += rare.sessionsExpired
+        self[.sessionCommandsRefused] += rare.sessionsRefused
     }
 
     public static func += (total: inout Coverage, part: Coverage) {
