@@ -38,6 +38,7 @@ extension Engine {
         return switch raft.progress[position].state {
         case .probe: "probe"
         case .replicate: "replicate"
+        case .snapshot: "snapshot"
         case .unreachable: "unreachable"
         }
     }

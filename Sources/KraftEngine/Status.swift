@@ -49,7 +49,7 @@ public struct GroupStatus: Sendable {
         public var node: NodeID
         public var kind: MemberKind
         public var matchIndex: LogIndex
-        /// `probe`, `replicate`, `unreachable`, or `unknown` on a node that doesn't lead.
+        /// `probe`, `replicate`, `snapshot`, `unreachable`, or `unknown` on a node that doesn't lead.
         public var state: String
     }
 }
