@@ -25,6 +25,7 @@ extension Engine {
             }
             groups[slot].isOpened = true
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
+            restore(slot)
             queueApply(slot)
             touch(slot)
             return GroupSlot(rawValue: slot)
@@ -115,15 +116,23 @@ extension Engine {
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
-            log: recovered.terms, options: raftOptions, seed: dice.next(),
+            log: recovered.terms, snapshot: recovered.snapshot?.name.position,
+            options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
         guard let base = recovered.configurations.first?.membership else {
             preconditionFailure("a group without members")
         }
-        let group = Group(
+        // With a snapshot, the machine is nowhere before it is restored.
+        let applied = recovered.snapshot == nil ? recovered.terms.base.index : .zero
+        var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
             serial: nextSerial, base: base, raft: raft, index: recovered.index,
-            appliedIndex: recovered.terms.base.index)
+            appliedIndex: applied)
+        group.snapshot = recovered.snapshot
+        group.lastCapture = now
+        for run in recovered.index.runs where run.last > raft.snapshot.index {
+            group.bytesSinceCapture += Int(run.payloadCount)
+        }
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {
@@ -168,7 +177,7 @@ extension Engine {
 
     public mutating func startGroup(_ slot: GroupSlot, now: Instant) {
         let slot = slot.rawValue
-        guard isLive[slot], groups[slot].isStopped else { return }
+        guard isLive[slot], groups[slot].isStopped, !groups[slot].isDamaged else { return }
         groups[slot].isStopped = false
         // Who leads may have changed meanwhile; what was promised to who led holds on.
         let leader = groups[slot].raft.leader
@@ -201,6 +210,7 @@ extension Engine {
             isWitness: group.raft.isBornWitness)
         if isFormerMember { formerChanges[group.name] = group.endedChanges }
         let batch = writeGroup(.groupRemoved, record, group.id)
+        dropSnapshots(of: slot, after: batch, now: now)
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false

@@ -91,6 +91,7 @@ extension Engine {
         appended.append(
             AppendedMark(
                 batch: batch, slot: slot, serial: groups[slot].serial, last: first + (count - 1)))
+        groups[slot].bytesSinceCapture += payloadCount
         counters.entriesAppended += UInt64(count)
     }
 
@@ -124,6 +125,7 @@ extension Engine {
         }
         releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
+        checkpointsWritten(now: now)
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {
             bootBatch = 0
