@@ -258,7 +258,8 @@ extension Engine {
             objection = peers[place].identity.objection(hello)
             if objection != nil { rare.identitiesRefused += 1 }
         }
-        if objection == nil, !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+        if objection == nil, !hello.known.isOurs(
+            store: bootRecord.store, lives: boots, oldest: oldestLife) {
             objection = PeerIdentity.olderCopy(configuration.node)
             rare.identitiesRefused += 1
         }
@@ -488,7 +489,8 @@ extension Engine {
             }
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
-                if !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+                if !hello.known.isOurs(
+            store: bootRecord.store, lives: boots, oldest: oldestLife) {
                     objection = PeerIdentity.olderCopy(configuration.node)
                 }
                 if objection != nil { rare.identitiesRefused += 1 }

@@ -42,6 +42,7 @@ public struct Engine: ~Copyable {
     let bootRecord: BootRecord
     /// The nonces of this node's lives on this folder, by their number.
     var boots: [UInt64: UInt64]  // ordered: looked up only
+    let oldestLife: UInt64
     /// The batch of this life's boot record: before it is durable nobody is told of this life.
     var bootBatch: UInt64 = 0
     var joining: Joining
@@ -120,16 +121,18 @@ public struct Engine: ~Copyable {
         log = SharedLog(
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
-        var store = recovered.boot?.store ?? 0
+        var store = recovered.lists.boot?.store ?? 0
         while store == 0 { store = dice.next() ^ boot }
         bootRecord = BootRecord(
-            store: store, lives: (recovered.boot?.lives ?? 0) + 1,
+            store: store, lives: (recovered.lists.boot?.lives ?? 0) + 1,
             leaseMilliseconds: configuration.leaseMilliseconds,
-            earlierLeaseMilliseconds: recovered.boot?.leaseMilliseconds ?? 0, boot: boot)
-        boots = recovered.boots
+            earlierLeaseMilliseconds: recovered.lists.boot?.leaseMilliseconds ?? 0, boot: boot)
+        boots = [:]
+        for life in recovered.lists.lives { boots[life.number] = life.boot }
+        oldestLife = recovered.lists.lives.first?.number ?? 0
         boots[bootRecord.lives] = boot
         votesHeldUntil =
-            now + .milliseconds(UInt64(recovered.boot?.holdMilliseconds ?? 0))
+            now + .milliseconds(UInt64(recovered.lists.boot?.holdMilliseconds ?? 0))
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
@@ -138,10 +141,10 @@ public struct Engine: ~Copyable {
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
         if recovered.isTailTorn { rare.tornTailsDropped += 1 }
-        for tombstone in recovered.tombstones {
+        for tombstone in recovered.lists.tombstones {
             tombstones[tombstone.name] = tombstone.incarnation
         }
-        for former in recovered.formerReplicas { formerReplicas[former.group] = former.replica }
+        for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
         for group in recovered.groups { _ = insert(group, now: now) }
         let named = recovered.groups.compactMap { $0.snapshot?.name }
         for name in try directory.snapshotNames() where !named.contains(name) {

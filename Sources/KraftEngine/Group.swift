@@ -28,6 +28,9 @@ struct Group {
 
     /// The batch of its newest term and vote: what must wait for durability waits for this one.
     var hardStateBatch: UInt64 = 0
+    /// Where the newest records stand that say whose the group is, and what its term and vote are.
+    var metadataAt = LogPosition(rawValue: 0)
+    var hardStateAt = LogPosition(rawValue: 0)
 
     // Within a turn.
     var isTouched = false
@@ -103,6 +106,19 @@ struct Group {
     var isSnapshotWanted = false
 
     var metrics = GroupMetrics()
+
+    /// What the log says of its beginning.
+    var record: GroupRecord {
+        GroupRecord(
+            name: name, incarnation: incarnation, replica: raft.replica.id, base: base,
+            isWitness: raft.isBornWitness)
+    }
+
+    /// The oldest segment of the log that it needs.
+    var oldestSegment: UInt64 {
+        let records = min(metadataAt, hardStateAt).segment
+        return min(records, index.oldestSegment ?? records)
+    }
 
     /// Whether one more may wait. What a former leadership left in the log is no hindrance to what
     /// would only be forwarded.
