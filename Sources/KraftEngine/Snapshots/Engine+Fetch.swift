@@ -67,7 +67,7 @@ extension Engine {
             snapshots.fetches.append(
                 .init(
                     slot: slot, serial: serial, reference: offer.reference, source: offer.source,
-                    decoder: SnapshotDecoder(name), lastProgress: now,
+                    stream: SnapshotStream(name), lastProgress: now,
                     nextLook: now + Engine.chunkTimeout))
             fetchOn(snapshots.fetches.count - 1, now: now)
         }
@@ -140,12 +140,12 @@ extension Engine {
             UInt64(bytes.count) == chunkCount(at: offset, of: snapshots.fetches[number])
         else { return }
         counters.snapshotBytesReceived += UInt64(bytes.count)
-        do throws(KraftError) {
+        do throws(SnapshotDecoder.Damage) {
             try take(bytes, number)
         } catch {
             rare.fetchesDamaged += 1
             sendFetchEnd(name, .damaged, to: place)
-            return abandon(number, reason: error.message, now: now)
+            return abandon(number, reason: "node \(node) has it \(error)", now: now)
         }
         snapshots.fetches[number].received += UInt64(bytes.count)
         snapshots.fetches[number].chunks.append(Array(bytes))
@@ -154,28 +154,31 @@ extension Engine {
     }
 
     /// Checks the next bytes; with the last ones the whole.
-    private mutating func take(_ bytes: UnsafeRawBufferPointer, _ number: Int) throws(KraftError) {
-        snapshots.fetches[number].decoder.receive(bytes)
-        while try snapshots.fetches[number].decoder.nextPiece() != nil {}
+    private mutating func take(
+        _ bytes: UnsafeRawBufferPointer, _ number: Int
+    ) throws(SnapshotDecoder.Damage) {
+        try snapshots.fetches[number].stream.receive(bytes)
         let fetch = snapshots.fetches[number]
-        guard fetch.received + UInt64(bytes.count) == fetch.reference.byteCount else { return }
-        try fetch.decoder.checkWhole()
-        let state = try engineState(fetch.decoder.engineState, of: fetch.reference.name)
-        snapshots.fetches[number].state = state
+        let received = fetch.received + UInt64(bytes.count)
+        guard received == fetch.reference.byteCount else { return }
+        guard fetch.stream.isWhole else {
+            throw SnapshotDecoder.Damage(offset: received, reason: "it ends too early")
+        }
+        snapshots.fetches[number].state = try engineState(
+            fetch.stream.engineState, of: fetch.reference.name)
     }
 
     /// What the engine kept in a snapshot, if it is of the group that its name says.
     func engineState(
         _ bytes: [UInt8], of name: SnapshotName
-    ) throws(KraftError) -> EngineState {
+    ) throws(SnapshotDecoder.Damage) -> EngineState {
         let state = try? bytes.withUnsafeBytes {
             try EngineState.decode($0, at: name.position)
         }
         guard let state, let slot = table.slot(of: name.group), groups[slot].name == state.name,
             groups[slot].incarnation == state.incarnation
         else {
-            throw KraftError(
-                .storage, "snapshot \(name.fileName): what the engine keeps in it is damaged")
+            throw SnapshotDecoder.Damage(offset: 0, reason: "the engine state is malformed")
         }
         return state
     }

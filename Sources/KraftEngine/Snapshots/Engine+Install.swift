@@ -101,10 +101,10 @@ extension Engine {
         // Another one was installed meanwhile.
         guard groups[slot].snapshot?.name == name else { return restore(slot) }
         let state: EngineState
-        do throws(KraftError) {
+        do throws(SnapshotDecoder.Damage) {
             state = try engineState(Array(bytes), of: name)
         } catch {
-            return stateLost(slot, reason: error.message, now: now)
+            return stateLost(slot, reason: error.description, now: now)
         }
         rare.snapshotsRestored += 1
         groups[slot].epoch = state.epoch

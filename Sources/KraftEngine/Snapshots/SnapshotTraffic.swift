@@ -26,7 +26,7 @@ struct SnapshotTraffic {
         let reference: SnapshotReference
         /// Where it is asked of.
         var source: NodeID
-        var decoder: SnapshotDecoder
+        var stream: SnapshotStream
         /// Everything before has been asked for, has come and was checked, and is in the file.
         var asked: UInt64 = 0
         var received: UInt64 = 0
