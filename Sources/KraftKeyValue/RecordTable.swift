@@ -6,17 +6,26 @@ import RaftCore
 ///
 /// Linear probing at a load of at most 3/4; a removal closes the gap by moving later records back
 /// (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm R), so no tombstones
-/// gather. A value: copies share memory until one changes.
+/// gather. A value: copies share memory until one changes. Records lie in pages, so that a write
+/// while a snapshot is held copies its page and not the whole table.
 struct RecordTable: Sendable {
     struct Hash { var rawValue: UInt64 }
 
     /// Where a key that exists lies. Valid until the table changes.
     struct Place {
         fileprivate var slot: Int
-        fileprivate var record: Int
+        fileprivate var record: Number
     }
 
-    private struct Record: Sendable {
+    /// Which record; counted over all pages.
+    fileprivate struct Number {
+        var rawValue: UInt32
+        var page: Int { Int(rawValue) >> RecordTable.pageBits }
+        var offset: Int { Int(rawValue) & (1 << RecordTable.pageBits - 1) }
+    }
+
+    /// A free one has no bytes.
+    struct Record: Sendable {
         /// The key, then the value: one allocation for both, and one run of bytes to hash.
         var bytes: [UInt8]
         var keyCount: Int
@@ -28,9 +37,11 @@ struct RecordTable: Sendable {
     /// 0 for an empty slot; otherwise the low half is the record's number plus one and the high
     /// half 32 bits of the key's hash, whose low bits are the slot where the key would like to lie.
     private var slots: [UInt64]
-    private var records: [Record] = []
+    /// All pages but the last are full. What a snapshot shares; `slots` it doesn't need.
+    private(set) var pages: [[Record]] = []
+    private var recordCount = 0
     private var freeRecords: [UInt32] = []
-    private let seed: UInt64
+    let seed: UInt64
     private var sum: UInt64 = 0
 
     private(set) var count = 0
@@ -38,6 +49,9 @@ struct RecordTable: Sendable {
 
     /// Bounded by the 32 bits that number a record; more keys than that trap.
     static let recordLimit = Int(UInt32.max) - 1
+    /// The first write to a page that a snapshot shares copies 2^pageBits records, the first of all
+    /// copies the list of pages: docs/decisions/0018 has the measurements.
+    private static let pageBits = 7
     private static let initialSlotCount = 16
 
     init(seed: UInt64) {
@@ -73,22 +87,27 @@ struct RecordTable: Sendable {
         return nil
     }
 
-    func version(at place: Place) -> LogIndex { records[place.record].version }
+    func version(at place: Place) -> LogIndex {
+        pages[place.record.page][place.record.offset].version
+    }
 
     func valueCount(at place: Place) -> Int {
-        records[place.record].bytes.count - records[place.record].keyCount
+        let (page, offset) = (place.record.page, place.record.offset)
+        return pages[page][offset].bytes.count - pages[page][offset].keyCount
     }
 
     func withValue<R>(at place: Place, _ body: (UnsafeRawBufferPointer) -> R) -> R {
-        let keyCount = records[place.record].keyCount
-        return records[place.record].bytes.withUnsafeBytes {
+        let (page, offset) = (place.record.page, place.record.offset)
+        let keyCount = pages[page][offset].keyCount
+        return pages[page][offset].bytes.withUnsafeBytes {
             body(UnsafeRawBufferPointer(rebasing: $0[keyCount...]))
         }
     }
 
-    private func hasKey(_ key: UnsafeRawBufferPointer, _ record: Int) -> Bool {
-        guard records[record].keyCount == key.count else { return false }
-        return records[record].bytes.withUnsafeBytes { stored in
+    private func hasKey(_ key: UnsafeRawBufferPointer, _ record: Number) -> Bool {
+        let (page, offset) = (record.page, record.offset)
+        guard pages[page][offset].keyCount == key.count else { return false }
+        return pages[page][offset].bytes.withUnsafeBytes { stored in
             // Eight bytes at a time: keys are short, and a look-up is on every command's way.
             var offset = 0
             while offset + 8 <= key.count {
@@ -106,7 +125,9 @@ struct RecordTable: Sendable {
         }
     }
 
-    private func recordNumber(_ slot: UInt64) -> Int { Int(UInt32(truncatingIfNeeded: slot)) - 1 }
+    private func recordNumber(_ slot: UInt64) -> Number {
+        Number(rawValue: UInt32(truncatingIfNeeded: slot) - 1)
+    }
 
     // MARK: Changing
 
@@ -128,16 +149,26 @@ struct RecordTable: Sendable {
         contentSizeBytes += bytes.count
         count += 1
 
-        let number: Int
+        occupy(tag: hash.rawValue >> 32, number: place(record))
+    }
+
+    /// Puts a record where one is free.
+    private mutating func place(_ record: consuming Record) -> Number {
         if let free = freeRecords.popLast() {
-            number = Int(free)
-            records[number] = record
-        } else {
-            number = records.count
-            precondition(number < RecordTable.recordLimit, "more keys than a group can hold")
-            records.append(record)
+            let number = Number(rawValue: free)
+            pages[number.page][number.offset] = record
+            return number
         }
-        occupy(tag: hash.rawValue >> 32, number: number)
+        precondition(recordCount < RecordTable.recordLimit, "more keys than a group can hold")
+        let number = Number(rawValue: UInt32(recordCount))
+        recordCount += 1
+        if number.offset == 0 {
+            pages.append([])
+            // The first page grows with its records: there are thousands of small stores.
+            if number.page > 0 { pages[number.page].reserveCapacity(1 << RecordTable.pageBits) }
+        }
+        pages[number.page].append(record)
+        return number
     }
 
     mutating func replace(
@@ -163,21 +194,27 @@ struct RecordTable: Sendable {
     private mutating func change(
         _ place: Place, version: LogIndex, _ body: (inout Record) -> Void
     ) {
-        let old = (records[place.record].share, records[place.record].bytes.count)
-        body(&records[place.record])
-        records[place.record].version = version
-        let share = RecordTable.share(of: records[place.record])
-        records[place.record].share = share
-        sum = sum &- old.0 &+ share
-        contentSizeBytes += records[place.record].bytes.count - old.1
+        let offset = place.record.offset
+        // One check of whether the page is shared, however often it is used inside.
+        let change = pages[place.record.page].withUnsafeMutableBufferPointer { page in
+            let old = (share: page[offset].share, size: page[offset].bytes.count)
+            body(&page[offset])
+            page[offset].version = version
+            let share = RecordTable.share(of: page[offset])
+            page[offset].share = share
+            return (share: share &- old.share, size: page[offset].bytes.count - old.size)
+        }
+        sum &+= change.share
+        contentSizeBytes += change.size
     }
 
     mutating func remove(at place: Place) {
-        sum &-= records[place.record].share
-        contentSizeBytes -= records[place.record].bytes.count
+        let (page, offset) = (place.record.page, place.record.offset)
+        sum &-= pages[page][offset].share
+        contentSizeBytes -= pages[page][offset].bytes.count
         count -= 1
-        records[place.record] = Record(bytes: [], keyCount: 0, version: .zero, share: 0)
-        freeRecords.append(UInt32(place.record))
+        pages[page][offset] = Record(bytes: [], keyCount: 0, version: .zero, share: 0)
+        freeRecords.append(place.record.rawValue)
         closeGap(at: place.slot)
     }
 
@@ -198,11 +235,11 @@ struct RecordTable: Sendable {
         slots[gap] = 0
     }
 
-    private mutating func occupy(tag: UInt64, number: Int) {
+    private mutating func occupy(tag: UInt64, number: Number) {
         let mask = slots.count - 1
         var slot = Int(tag) & mask
         while slots[slot] != 0 { slot = (slot + 1) & mask }
-        slots[slot] = tag << 32 | UInt64(number + 1)
+        slots[slot] = tag << 32 | (UInt64(number.rawValue) + 1)
     }
 
     private mutating func grow() {

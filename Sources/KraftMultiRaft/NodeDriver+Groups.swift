@@ -94,10 +94,15 @@ extension NodeDriver {
         engine.transfer(slot, to: node, token: token, deadline: deadline, now: now)
     }
 
-    /// A group's digest and the index it speaks of; nil for one that isn't open here, or of which
-    /// this node keeps no data.
-    func digest(of name: GroupName) -> (digest: UInt64, appliedIndex: LogIndex)? {
-        guard let entry = registry.find(name), engine.holdsData(entry.slot) else { return nil }
+    /// A group's digest and the index it speaks of. Throws `notFound` for one that isn't open here,
+    /// or of which this node keeps no data.
+    func digest(
+        of name: GroupName
+    ) throws(KraftError) -> (digest: UInt64, appliedIndex: LogIndex) {
+        guard let entry = registry.find(name), engine.holdsData(entry.slot) else {
+            throw .noSuchGroup(name)
+        }
+        if let obstacle = entry.box.obstacle(group: name) { throw obstacle }
         return (entry.box.digest(), engine.appliedIndex(of: entry.slot))
     }
 }
