@@ -26,7 +26,8 @@ public struct StoreSnapshot: StateSnapshot {
     /// A piece ends when it is at least that long, or within a longer value.
     static let pieceSizeBytes = 64 << 10
 
-    private let pages: [[RecordTable.Record]]
+    /// Those that are written are let go: the store needn't copy them any more.
+    private var pages: [[RecordTable.Record]]
     private let keyCount: Int
     private let contentSizeBytes: Int
     private let digest: UInt64
@@ -79,7 +80,10 @@ public struct StoreSnapshot: StateSnapshot {
         }
         written = 0
         offset += 1
-        if offset == pages[page].count { (page, offset) = (page + 1, 0) }
+        if offset == pages[page].count {
+            pages[page] = []
+            (page, offset) = (page + 1, 0)
+        }
     }
 }
 

@@ -21,22 +21,19 @@ final class CaptureWork: @unchecked Sendable {
 
     let name: SnapshotName
     private let folder: SnapshotFolder
-    private let engineState: [UInt8]
     private let cancelled = Atomic(false)
 
     /// Let go on the pool: giving back its memory may take long.
-    private var state: (any StateSnapshot)?
+    private var state: any StateSnapshot
     private var file: File?
     private var encoder: SnapshotEncoder
     private var writer = ByteWriter()
-    private var piece = ByteWriter()
     private var written = 0
     private var unsynced = 0
 
     init(_ capture: SnapshotCapture, _ state: any StateSnapshot, folder: SnapshotFolder) {
         name = capture.name
-        engineState = capture.engineState
-        encoder = SnapshotEncoder(name: capture.name)
+        encoder = SnapshotEncoder(capture)
         (self.state, self.folder) = (state, folder)
     }
 
@@ -45,32 +42,33 @@ final class CaptureWork: @unchecked Sendable {
 
     /// On the pool.
     func runSlice() -> Outcome {
-        do throws(LoopError) {
+        do {
             guard !cancelled.load(ordering: .relaxed) else { return abandon("not wanted any more") }
             return try writeSlice()
         } catch {
-            return abandon(error.description)
+            return abandon("\(error)")
         }
     }
 
-    private func writeSlice() throws(LoopError) -> Outcome {
+    private func writeSlice() throws -> Outcome {
         let file: File
         if let known = self.file {
             file = known
         } else {
             file = try File(folder.unfinishedPath(of: name), .create)
             self.file = file
-            encoder.begin(engineState: engineState, into: &writer)
         }
         var hasEnded = false
-        while writer.count < CaptureWork.sliceSizeBytes, !hasEnded { hasEnded = !encodePiece() }
+        while writer.count < CaptureWork.sliceSizeBytes, !hasEnded {
+            hasEnded = try !encoder.next(of: &state, into: &writer)
+        }
         let count = writer.count
         try file.write(writer.bytes, at: written)
         writer.removeAll()
         written += count
         unsynced += count
         if hasEnded {
-            state = nil
+            state = NoState()
             try file.syncAll()
             try folder.finish(name)
             return .done(byteCount: UInt64(written))
@@ -82,22 +80,16 @@ final class CaptureWork: @unchecked Sendable {
         return .more(byteCount: count)
     }
 
-    /// False when there is no further piece: then the end was encoded.
-    private func encodePiece() -> Bool {
-        piece.removeAll()
-        guard state?.writePiece(into: &piece) == true else {
-            encoder.end(into: &writer)
-            return false
-        }
-        piece.bytes.withUnsafeBytes { encoder.piece($0, into: &writer) }
-        return true
-    }
-
     private func abandon(_ reason: String) -> Outcome {
-        state = nil
+        state = NoState()
         file = nil
         // It is removed at the next start if it can't be now.
         try? folder.removeUnfinished(name)
         return .failed(reason)
     }
+}
+
+/// Stands where a state was that is not needed any more.
+private struct NoState: StateSnapshot {
+    mutating func writePiece(into writer: inout ByteWriter) -> Bool { false }
 }

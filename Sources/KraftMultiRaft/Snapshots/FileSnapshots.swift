@@ -5,7 +5,11 @@ import KraftLoop
 /// Of the pool's threads (four, unless `UV_THREADPOOL_SIZE` says otherwise) it takes at most three,
 /// two of them only while machines are restored: the log's writes always find one.
 final class FileSnapshots {
-    typealias Failure = SnapshotFileReader.Failure
+    /// Why a snapshot wasn't made or can't be used, for a human.
+    struct Failure: Error, CustomStringConvertible {
+        var description: String
+        init(_ description: String) { self.description = description }
+    }
 
     /// Files kept open, of each kind.
     private static let openLimit = 8
@@ -25,7 +29,7 @@ final class FileSnapshots {
     /// Files that are read from, and files that are being received; the latest at the end.
     private var outgoing: [(name: SnapshotName, file: File)] = []
     private var incoming: [(name: SnapshotName, file: File)] = []
-    private let stop = SnapshotFileReader.Stop()
+    private let stop = RestoreWork.Stop()
 
     init(_ loop: EventLoop, _ folder: SnapshotFolder, bytesPerSecond: Int? = nil) {
         (self.loop, self.folder, self.bytesPerSecond) = (loop, folder, bytesPerSecond)
@@ -67,7 +71,7 @@ final class FileSnapshots {
             switch outcome {
             case .more(let byteCount): rest(work, after: byteCount)
             case .done(let byteCount): end(work, .success(byteCount))
-            case .failed(let reason): end(work, .failure(Failure(description: reason)))
+            case .failed(let reason): end(work, .failure(Failure(reason)))
             }
         }
     }
@@ -211,7 +215,7 @@ final class FileSnapshots {
     ) {
         let path = folder.path(of: name)
         restoreLane.run { [stop] in
-            SnapshotFileReader.restore(box, from: path, name: name, stop: stop)
+            RestoreWork.run(box, path, name, stop)
         } then: {
             then($0)
         }
