@@ -25,6 +25,7 @@ extension Engine {
             }
             groups[slot].isOpened = true
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
+            restore(slot)
             queueApply(slot)
             touch(slot)
             return GroupSlot(rawValue: slot)
@@ -56,10 +57,13 @@ extension Engine {
         let slot = insert(
             RecoveredGroup(
                 id: id, name: record.name, incarnation: record.incarnation,
-                replica: record.replica, isWitness: record.isWitness,
+                replica: record.replica, isWitness: record.isWitness, base: record.base,
                 configurations: [.init(index: .zero, membership: record.base)]),
             now: now)
-        groups[slot].hardStateBatch = writeGroup(.groupCreated, record, id)
+        let (position, batch) = writeGroup(.groupCreated, record, id)
+        groups[slot].hardStateBatch = batch
+        groups[slot].metadataAt = position
+        groups[slot].hardStateAt = position
         effects.notices.append(
             .groupCreated(slot: GroupSlot(rawValue: slot), name: record.name))
         return slot
@@ -98,7 +102,7 @@ extension Engine {
 
     mutating func writeGroup(
         _ kind: RecordKind, _ record: GroupRecord, _ id: GroupID
-    ) -> UInt64 {
+    ) -> (position: LogPosition, batch: UInt64) {
         let payload = record.encoded
         let header = RecordHeader(
             kind: kind, payloadCount: payload.count, group: id, index: .zero, term: .zero, count: 0)
@@ -106,7 +110,7 @@ extension Engine {
             payload.withUnsafeBytes {
                 target.copyMemory(from: $0.baseAddress!, byteCount: $0.count)
             }
-        }.batch
+        }
     }
 
     /// Groups that the log holds vote and store at once; they lead and apply when they have been
@@ -115,15 +119,22 @@ extension Engine {
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
-            log: recovered.terms, options: raftOptions, seed: dice.next(),
+            log: recovered.terms, snapshot: recovered.snapshot?.name.position,
+            options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
-        guard let base = recovered.configurations.first?.membership else {
-            preconditionFailure("a group without members")
-        }
-        let group = Group(
+        // With a snapshot, the machine is nowhere before it is restored.
+        let applied = recovered.snapshot == nil ? recovered.terms.base.index : .zero
+        var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
-            serial: nextSerial, base: base, raft: raft, index: recovered.index,
-            appliedIndex: recovered.terms.base.index)
+            serial: nextSerial, base: recovered.base, raft: raft, index: recovered.index,
+            appliedIndex: applied)
+        group.snapshot = recovered.snapshot
+        group.lastCapture = now
+        for run in recovered.index.runs where run.last > raft.snapshot.index {
+            group.bytesSinceCapture += Int(run.payloadCount)
+        }
+        group.metadataAt = recovered.metadataAt
+        group.hardStateAt = recovered.hardStateAt
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {
@@ -168,7 +179,7 @@ extension Engine {
 
     public mutating func startGroup(_ slot: GroupSlot, now: Instant) {
         let slot = slot.rawValue
-        guard isLive[slot], groups[slot].isStopped else { return }
+        guard isLive[slot], groups[slot].isStopped, !groups[slot].isDamaged else { return }
         groups[slot].isStopped = false
         // Who leads may have changed meanwhile; what was promised to who led holds on.
         let leader = groups[slot].raft.leader
@@ -195,12 +206,11 @@ extension Engine {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
         let group = groups[slot]
-        let record = GroupRecord(
-            name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
-            base: group.base, isFormerMember: isFormerMember,
-            isWitness: group.raft.isBornWitness)
+        var record = group.record
+        record.isFormerMember = isFormerMember
         if isFormerMember { formerChanges[group.name] = group.endedChanges }
-        let batch = writeGroup(.groupRemoved, record, group.id)
+        let batch = writeGroup(.groupRemoved, record, group.id).batch
+        dropSnapshots(of: slot, after: batch, now: now)
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false

@@ -42,6 +42,7 @@ public struct Engine: ~Copyable {
     let bootRecord: BootRecord
     /// The nonces of this node's lives on this folder, by their number.
     var boots: [UInt64: UInt64]  // ordered: looked up only
+    let oldestLife: UInt64
     /// The batch of this life's boot record: before it is durable nobody is told of this life.
     var bootBatch: UInt64 = 0
     var joining: Joining
@@ -81,6 +82,8 @@ public struct Engine: ~Copyable {
     /// Where session entries are put together.
     var sessionScratch = ByteWriter()
 
+    var snapshots = SnapshotTraffic()
+
     var waitingRequests = 0
     /// How many groups this node leads.
     public internal(set) var groupsLed = 0
@@ -118,16 +121,18 @@ public struct Engine: ~Copyable {
         log = SharedLog(
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
-        var store = recovered.boot?.store ?? 0
+        var store = recovered.lists.boot?.store ?? 0
         while store == 0 { store = dice.next() ^ boot }
         bootRecord = BootRecord(
-            store: store, lives: (recovered.boot?.lives ?? 0) + 1,
+            store: store, lives: (recovered.lists.boot?.lives ?? 0) + 1,
             leaseMilliseconds: configuration.leaseMilliseconds,
-            earlierLeaseMilliseconds: recovered.boot?.leaseMilliseconds ?? 0, boot: boot)
-        boots = recovered.boots
+            earlierLeaseMilliseconds: recovered.lists.boot?.leaseMilliseconds ?? 0, boot: boot)
+        boots = [:]
+        for life in recovered.lists.lives { boots[life.number] = life.boot }
+        oldestLife = recovered.lists.lives.first?.number ?? 0
         boots[bootRecord.lives] = boot
         votesHeldUntil =
-            now + .milliseconds(UInt64(recovered.boot?.holdMilliseconds ?? 0))
+            now + .milliseconds(UInt64(recovered.lists.boot?.holdMilliseconds ?? 0))
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
@@ -136,11 +141,16 @@ public struct Engine: ~Copyable {
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
         if recovered.isTailTorn { rare.tornTailsDropped += 1 }
-        for tombstone in recovered.tombstones {
+        for tombstone in recovered.lists.tombstones {
             tombstones[tombstone.name] = tombstone.incarnation
         }
-        for former in recovered.formerReplicas { formerReplicas[former.group] = former.replica }
+        for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
         for group in recovered.groups { _ = insert(group, now: now) }
+        let named = recovered.groups.compactMap { $0.snapshot?.name }
+        for name in try directory.snapshotNames() where !named.contains(name) {
+            // It was captured or fetched, and the log never came to speak of it.
+            effects.snapshotRemovals.append(name)
+        }
         restoreRoster(recovered, now: now)
         bootBatch = writeRecord(.boot, bootRecord)
     }
@@ -166,9 +176,18 @@ public struct Engine: ~Copyable {
         case .segmentFailed(let number, let reason):
             fence("log segment \(number) could not be prepared: \(reason)", now: now)
         case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
-        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
-            .snapshotWritten, .snapshotWriteFailed, .restored, .restoreFailed:
-            break
+        case .snapshotCaptured(let name, let count): captured(name, byteCount: count, now: now)
+        case .snapshotCaptureFailed(let name, let reason):
+            captureFailed(name, reason: reason, now: now)
+        case .snapshotRead(let id, let bytes): snapshotRead(id, bytes, now: now)
+        case .snapshotReadFailed(let id, let reason):
+            snapshotReadFailed(id, reason: reason, now: now)
+        case .snapshotWritten(let id): snapshotWritten(id, now: now)
+        case .snapshotWriteFailed(let id, let reason):
+            snapshotWriteFailed(id, reason: reason, now: now)
+        case .restored(let slot, let name, let bytes): restored(slot, name, bytes, now: now)
+        case .restoreFailed(let slot, let name, let reason):
+            restoreFailed(slot, name, reason: reason, now: now)
         }
     }
 
@@ -241,8 +260,10 @@ public struct Engine: ~Copyable {
     /// Whether the group's own timers count: not without a state machine, and a node that is about
     /// to go doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
+        // Who restores a state can't serve it soon: others may.
         groups[slot].isRunning
-            && (groups[slot].raft.isLeader || !(isHandingLeadersOver || isDiskStalled))
+            && (groups[slot].raft.isLeader
+                || !(isHandingLeadersOver || isDiskStalled || groups[slot].isRestoring))
     }
 
     /// A write of the log that doesn't end: whoever leads here can acknowledge nothing, and others
@@ -278,6 +299,7 @@ public struct Engine: ~Copyable {
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
         if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
+        considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
             sendEntries(of: slot)
@@ -288,7 +310,8 @@ public struct Engine: ~Copyable {
             if touched.last == slot { touched.removeLast() }
         }
         let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
-        let wakeAt = min(raftDeadline, groups[slot].requestDeadline)
+        let wakeAt = min(
+            min(raftDeadline, groups[slot].requestDeadline), captureDeadline(of: slot))
         groups[slot].wakeAt = wakeAt
         guard wakeAt != .never else { return }
         nextScan = min(nextScan, wakeAt)
@@ -310,6 +333,9 @@ public struct Engine: ~Copyable {
             if case .down = peers[place].link { continue }
             effects.closes.append(peers[place].connection)
             peers[place].link = .down
+            guard peers[place].bulk.state != .down else { continue }
+            effects.closes.append(peers[place].bulk.connection)
+            peers[place].bulk = BulkLink()
         }
         for stranger in strangers { effects.closes.append(stranger.connection) }
         strangers = []
@@ -360,6 +386,20 @@ package struct RareBranches: Sendable {
     package var sessionRepeatsForgotten: UInt64 = 0
     package var sessionsExpired: UInt64 = 0
     package var sessionsRefused: UInt64 = 0
+    package var snapshotsCaptured: UInt64 = 0
+    package var snapshotsInstalled: UInt64 = 0
+    package var snapshotsRestored: UInt64 = 0
+    package var snapshotsRenewed: UInt64 = 0
+    package var installsRefused: UInt64 = 0
+    package var offersMade: UInt64 = 0
+    package var offersReceived: UInt64 = 0
+    package var fetchesBegun: UInt64 = 0
+    package var fetchesResumed: UInt64 = 0
+    package var fetchesHeldBack: UInt64 = 0
+    package var fetchesDamaged: UInt64 = 0
+    package var fetchesAbandoned: UInt64 = 0
+    package var proposalsJumpedOver: UInt64 = 0
+    package var statesLost: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -414,6 +454,7 @@ extension EngineConfiguration {
         guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
             throw fail("log.batchSizeBytes", "must be at least 4096")
         }
+        try snapshots.validate()
         guard address.utf8.count <= RosterEntry.addressLimit,
             seeds.allSatisfy({ $0.utf8.count <= RosterEntry.addressLimit })
         else { throw fail("address", "must have at most \(RosterEntry.addressLimit) bytes") }
@@ -423,5 +464,27 @@ extension EngineConfiguration {
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
         else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
+    }
+}
+
+extension EngineConfiguration.Snapshots {
+    func validate() throws(KraftError) {
+        for (name, value) in [
+            ("entryLimit", entryLimit), ("sizeLimitBytes", sizeLimitBytes),
+            ("captureLimit", captureLimit), ("installLimit", installLimit),
+            ("serveLimit", serveLimit), ("bytesPerSecond", bytesPerSecond),
+        ] where value < 1 {
+            throw KraftError(.configuration, "snapshots.\(name): must be at least 1")
+        }
+        for (name, value) in [
+            ("tailEntries", tailEntries), ("tailSizeBytes", tailSizeBytes),
+            ("graceEntries", graceEntries), ("graceSizeBytes", graceSizeBytes),
+        ] where value < 0 {
+            throw KraftError(.configuration, "snapshots.\(name): must not be negative")
+        }
+        guard (256...Engine.chunkLimit).contains(chunkSizeBytes) else {
+            throw KraftError(
+                .configuration, "snapshots.chunkSizeBytes: must be from 256 B to 1 MiB")
+        }
     }
 }

@@ -68,6 +68,8 @@ enum RecordKind: UInt8 {
     case rewritten = 9
     /// The log begins with the segment of this number (`index`); older ones are leftovers.
     case logStart = 10
+    /// What the log says of the node itself, once more: see `NodeLists`.
+    case nodeLists = 11
 }
 
 /// A place in a node's whole log: segment number and offset, in one ordered number.
@@ -233,7 +235,8 @@ struct RecordHeader: Hashable {
         else { return nil }
         let count = load(40, as: UInt64.self)
         // An entry takes more than a byte; a hard state keeps its vote here.
-        let limit = kind == .entries ? UInt64(payloadCount) : UInt64(UInt32.max)
+        let isRun = kind == .entries || kind == .rewritten
+        let limit = isRun ? UInt64(payloadCount) : UInt64(UInt32.max)
         guard count <= limit else { return nil }
         let header = RecordHeader(
             kind: kind, payloadCount: payloadCount,

@@ -37,7 +37,8 @@ struct LogReadBack {
         guard
             let record = RecordHeader.decode(
                 window.block.bytes, at: start, nonce: nonce, offset: position.offset),
-            record.header.kind == .entries, record.payload.count == count
+            record.header.kind == .entries || record.header.kind == .rewritten,
+            record.payload.count == count
         else { return nil }
         return record.payload
     }

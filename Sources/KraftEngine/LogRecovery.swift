@@ -9,19 +9,15 @@ struct RecoveredLog {
     var sizes: [Int] = []
     /// Where the next batch goes.
     var end: LogPosition
+    /// 0 while it isn't known: the log is read from its middle.
     var nextSequence: UInt64 = 1
     var groups: [RecoveredGroup] = []
-    /// The last incarnation of each name that was removed here.
-    var tombstones: [(name: GroupName, incarnation: UInt64)] = []
-    /// The last replica of a group that was a member here and isn't any more.
-    var formerReplicas: [(group: GroupID, replica: ReplicaID)] = []
-    /// The last life of this node; nil for a new folder.
-    var boot: BootRecord?
-    /// The nonces of all its lives, by their number.
-    var boots: [UInt64: UInt64] = [:]  // ordered: looked up only
-    /// The newest word on each node.
-    var roster: [RosterEntry] = []
-    var identities: [(node: NodeID, identity: PeerIdentity)] = []
+    /// What it says of the node itself.
+    var lists = NodeLists()
+    /// The first segment that counts; older ones are leftovers.
+    var start: UInt64 = 1
+    /// Segments before `start` that are still there.
+    var leftovers: [UInt64] = []
     /// The newest segments, within the cache's budget.
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
@@ -35,13 +31,18 @@ struct RecoveredGroup {
     var incarnation: UInt64
     var replica: ReplicaID
     var isWitness = false
-    /// Ascending; the first is what held before the first entry.
+    /// The members before the first entry.
+    var base: Membership
+    /// Ascending; the first is what held before the first entry that is there, or was committed later.
     var configurations: [Raft.Configuration]
     var hardState = HardState()
     var terms = LogTerms()
     var index = EntryIndex()
     /// Holds the state up to some entry at or behind `terms.base`.
     var snapshot: SnapshotReference?
+    /// The records that say whose the group is, and what its term and vote are.
+    var metadataAt = LogPosition(rawValue: 0)
+    var hardStateAt = LogPosition(rawValue: 0)
 }
 
 /// Reads a whole log, record by record, and tells a torn tail from damage.
@@ -51,6 +52,8 @@ struct RecoveredGroup {
 /// and so perhaps acknowledged: that is damage, and the node refuses to start.
 struct LogRecovery {
     private(set) var log: RecoveredLog
+    /// In the order of their beginning.
+    private var groups: [RecoveringGroup?] = []
     private var places: [GroupID: Int] = [:]  // ordered: looked up only
     /// For each segment, whether nothing stands behind its last good batch.
     private var isRestEmpty: [Bool] = []
@@ -63,6 +66,7 @@ struct LogRecovery {
         log = RecoveredLog(
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
+        if firstSegment > 1 { log.nextSequence = 0 }
     }
 
     /// Recovers from `directory`; a new log is begun where there is none.
@@ -80,19 +84,18 @@ struct LogRecovery {
             numbers = [1]
         }
         try directory.sync()
-        // Nothing is ever given back yet, so the log starts where it began.
-        guard numbers[0] == 1 else { throw damage(1, "it is missing") }
-        var recovery = LogRecovery(firstSegment: numbers[0])
-        for (place, number) in numbers.enumerated() {
-            let block = try directory.load(segment: number)
-            guard number == numbers[0] + UInt64(place) else {
-                throw damage(number, "segment \(numbers[0] + UInt64(place)) is missing before it")
-            }
-            try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
-            try recovery.read(block.bytes, number) { _, _ in }
-            if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
-            recovery.keep(block, number, budget: limits.cacheSizeBytes)
+        var recovery = try read(
+            from: numbers[0], numbers, &directory, node: node, clusterID: clusterID, limits: limits)
+        if recovery.log.start > numbers[0] {
+            // What stands in segments that were given back counts no more, whatever it is.
+            recovery = try read(
+                from: recovery.log.start, numbers, &directory, node: node, clusterID: clusterID,
+                limits: limits)
         }
+        guard recovery.log.start == recovery.log.firstSegment else {
+            throw damage(recovery.log.start, "it is missing")
+        }
+        try recovery.settle()
         try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
         recovery.findTornTail()
@@ -101,6 +104,25 @@ struct LogRecovery {
                 &directory, limits: limits, node: node, clusterID: clusterID, dice: &dice)
         }
         return recovery.log
+    }
+
+    private static func read(
+        from first: UInt64, _ numbers: [UInt64], _ directory: inout some LogDirectory, node: NodeID,
+        clusterID: String, limits: EngineConfiguration.LogLimits
+    ) throws(KraftError) -> LogRecovery {
+        var recovery = LogRecovery(firstSegment: first)
+        recovery.log.leftovers = numbers.filter { $0 < first }
+        for (place, number) in numbers.filter({ $0 >= first }).enumerated() {
+            guard number == first + UInt64(place) else {
+                throw damage(number, "segment \(first + UInt64(place)) is missing before it")
+            }
+            let block = try directory.load(segment: number)
+            try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
+            try recovery.read(block.bytes, number) { _, _ in }
+            if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
+            recovery.keep(block, number, budget: limits.cacheSizeBytes)
+        }
+        return recovery
     }
 
     /// An earlier life may have ended because the sync of its last write failed. The system then
@@ -122,6 +144,7 @@ struct LogRecovery {
     ) throws(KraftError) -> RecoveredLog {
         var recovery = LogRecovery(firstSegment: segments.first?.number ?? 1)
         for segment in segments { try recovery.read(segment.bytes, segment.number, visit: visit) }
+        try recovery.settle()
         return recovery.log
     }
 
@@ -186,7 +209,7 @@ struct LogRecovery {
         visit: Visitor
     ) throws(KraftError) -> Int? {
         guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
-            batch.sequence == log.nextSequence
+            batch.sequence == log.nextSequence || log.nextSequence == 0
         else { return nil }
         let end = offset + Int(batch.byteCount)
         let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
@@ -206,7 +229,7 @@ struct LogRecovery {
             try take(header, payload, at: position)
             visit(header, payload)
         }
-        log.nextSequence += 1
+        log.nextSequence = batch.sequence + 1
         if lastWrite?.sequence != batch.writeSequence {
             lastWrite = (batch.writeSequence, LogPosition(segment: number, offset: offset), nil)
         }
@@ -298,51 +321,55 @@ struct LogRecovery {
         }
         switch header.kind {
         case .groupCreated:
-            let group = try GroupRecord.decode(payload, position)
-            places[header.group] = log.groups.count
-            log.groups.append(
-                RecoveredGroup(
-                    id: header.group, name: group.name, incarnation: group.incarnation,
-                    replica: group.replica, isWitness: group.isWitness,
-                    configurations: [.init(index: .zero, membership: group.base)]))
+            let record = try GroupRecord.decode(payload, position)
+            add(RecoveringGroup(id: header.group, record, at: position))
         case .groupRemoved:
-            let group = try GroupRecord.decode(payload, position)
-            if group.isFormerMember {
-                log.formerReplicas.removeAll { $0.group == header.group }
-                log.formerReplicas.append((header.group, group.replica))
+            let record = try GroupRecord.decode(payload, position)
+            if record.isFormerMember {
+                log.lists.note(former: record.replica, of: header.group)
             } else {
-                log.tombstones.removeAll { $0.name == group.name }
-                log.tombstones.append((group.name, group.incarnation))
+                log.lists.note(tombstone: record.incarnation, of: record.name)
             }
-            if let place = places.removeValue(forKey: header.group) {
-                log.groups.remove(at: place)
-                for later in place..<log.groups.count { places[log.groups[later].id] = later }
-            }
-        case .boot:
-            let boot: BootRecord = try decode(payload, position)
-            log.boot = boot
-            log.boots[boot.lives] = boot.boot
-        case .roster:
-            let entry: RosterEntry = try decode(payload, position)
-            log.roster.removeAll { $0.node == entry.node }
-            log.roster.append(entry)
+            if let place = places.removeValue(forKey: header.group) { groups[place] = nil }
+        case .boot: log.lists.note(try decode(payload, position) as BootRecord)
+        case .roster: log.lists.note(try decode(payload, position) as RosterEntry)
         case .identity:
-            let identity: PeerIdentity = try decode(payload, position)
-            let node = NodeID(UInt32(truncatingIfNeeded: header.count))
-            log.identities.removeAll { $0.node == node }
-            log.identities.append((node, identity))
+            log.lists.note(
+                try decode(payload, position) as PeerIdentity,
+                of: NodeID(UInt32(truncatingIfNeeded: header.count)))
+        case .nodeLists: log.lists.add(try decode(payload, position))
         case .hardState:
-            let place = try place(of: header, position)
             let state = HardState(term: header.term, vote: NodeID(UInt32(header.count)))
-            guard state.term >= log.groups[place].hardState.term else {
-                throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
+            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
+                try group.take(state, at: position)
             }
-            log.groups[place].hardState = state
         case .entries:
-            try takeEntries(header, payload, at: position)
-        case .checkpoint, .rewritten, .logStart:
-            throw LogRecovery.damage(position.segment, "a record of an unknown kind")
+            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
+                try group.takeEntries(header, payload, at: position)
+            }
+        case .rewritten:
+            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
+                try group.takeRewritten(header, payload, at: position)
+            }
+        case .checkpoint:
+            let checkpoint: Checkpoint = try decode(payload, position)
+            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
+                try group.take(checkpoint, at: position)
+            }
+        case .logStart:
+            let start = header.index.rawValue
+            guard start > log.start, start <= position.segment else {
+                throw LogRecovery.damage(
+                    position.segment, "a senseless start of the log at \(position.offset)")
+            }
+            log.start = start
         }
+    }
+
+    private mutating func add(_ group: RecoveringGroup) {
+        if let place = places[group.id] { groups[place] = nil }
+        places[group.id] = groups.count
+        groups.append(group)
     }
 
     private func decode<T: BinaryCodable>(
@@ -355,47 +382,49 @@ struct LogRecovery {
         }
     }
 
-    private mutating func takeEntries(
-        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
+    private mutating func change(
+        _ header: RecordHeader, _ position: LogPosition,
+        _ body: (inout RecoveringGroup) throws(RecoveringGroup.Contradiction) -> Void
     ) throws(KraftError) {
-        let place = try place(of: header, position)
-        let last = log.groups[place].terms.last
-        guard header.count > 0, header.index > .zero, header.index <= last.index.next,
-            let memberships = EntryRun.check(payload, count: header.count)
-        else {
+        if places[header.group] == nil {
+            // Its first records are gone, where the log doesn't begin with the first segment.
+            guard log.firstSegment > 1 || header.kind == .checkpoint else {
+                throw LogRecovery.damage(
+                    position.segment, "a record of an unknown group at offset \(position.offset)")
+            }
+            add(RecoveringGroup(id: header.group, at: position))
+        }
+        guard let place = places[header.group], var group = groups[place] else { return }
+        // Moved out and back, so that it is changed in place.
+        groups[place] = nil
+        defer { groups[place] = group }
+        do throws(RecoveringGroup.Contradiction) {
+            try body(&group)
+        } catch {
             throw LogRecovery.damage(
-                position.segment, "entries that don't fit at offset \(position.offset)")
+                position.segment, "\(error.reason), at offset \(position.offset)")
         }
-        if header.index <= last.index { log.groups[place].terms.truncate(from: header.index) }
-        log.groups[place].configurations.removeAll {
-            $0.index >= header.index && $0.index > .zero
-        }
-        for (offset, membership) in memberships {
-            log.groups[place].configurations.append(
-                .init(index: header.index + offset, membership: membership))
-        }
-        guard header.term >= log.groups[place].terms.last.term else {
-            throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
-        }
-        log.groups[place].terms.append(count: header.count, term: header.term)
-        log.groups[place].index.append(
-            first: header.index, count: header.count, position: position,
-            payloadCount: header.payloadCount)
     }
 
-    private func place(
-        of header: RecordHeader, _ position: LogPosition
-    ) throws(KraftError) -> Int {
-        guard let place = places[header.group] else {
-            throw LogRecovery.damage(
-                position.segment, "a record of an unknown group at offset \(position.offset)")
+    /// What the records come to, all in all.
+    private mutating func settle() throws(KraftError) {
+        log.groups = []
+        for case let group? in groups {
+            guard let (settled, problem) = group.finished() else {
+                throw LogRecovery.damage(
+                    log.end.segment, "records of group \(group.id), but none says whose it is")
+            }
+            if let problem {
+                throw LogRecovery.damage(
+                    log.end.segment, "group '\(settled.name)': \(problem)")
+            }
+            log.groups.append(settled)
         }
-        return place
     }
 }
 
 /// The payload of the records that tell of a group's beginning and end on this node.
-struct GroupRecord {
+struct GroupRecord: Hashable {
     var name: GroupName
     var incarnation: UInt64
     var replica: ReplicaID
@@ -408,12 +437,16 @@ struct GroupRecord {
 
     var encoded: [UInt8] {
         var writer = ByteWriter()
+        encode(into: &writer)
+        return writer.bytes
+    }
+
+    func encode(into writer: inout ByteWriter) {
         writer.writeString(name.string)
         writer.write(incarnation)
         writer.write(position: replica.added)
         writer.write(UInt8((isFormerMember ? 1 : 0) | (isWitness ? 2 : 0)))
         base.encode(into: &writer)
-        return writer.bytes
     }
 
     static func decode(

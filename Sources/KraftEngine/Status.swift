@@ -17,6 +17,8 @@ public struct GroupStatus: Sendable {
     public var appliedIndex: LogIndex
     public var firstIndex: LogIndex
     public var lastIndex: LogIndex
+    /// What the newest snapshot on this node ends with; zero for none.
+    public var snapshotIndex: LogIndex
     /// Who is a member, by this replica's log.
     public var members: [Member]
     /// Changing from one set of voters to another (dissertation section 4.3).
@@ -49,7 +51,7 @@ public struct GroupStatus: Sendable {
         public var node: NodeID
         public var kind: MemberKind
         public var matchIndex: LogIndex
-        /// `probe`, `replicate`, `unreachable`, or `unknown` on a node that doesn't lead.
+        /// `probe`, `replicate`, `snapshot`, `unreachable`, or `unknown` on a node that doesn't lead.
         public var state: String
     }
 }
@@ -115,5 +117,9 @@ public struct NodeMetrics: Sendable {
     public var logBytesWritten: UInt64 = 0
     public var entriesAppended: UInt64 = 0
     public var proposalsRefused: UInt64 = 0
+    public var snapshotsTaken: UInt64 = 0
+    public var snapshotsInstalled: UInt64 = 0
+    public var snapshotBytesSent: UInt64 = 0
+    public var snapshotBytesReceived: UInt64 = 0
     public init() {}
 }

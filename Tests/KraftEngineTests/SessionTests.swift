@@ -377,7 +377,7 @@ struct SessionTests {
 }
 
 /// Answers with as many bytes as it is told to; refuses commands that aren't whole.
-private struct Parrot: StateMachine {
+struct Parrot: StateMachine {
     private(set) var count: UInt64 = 0
 
     mutating func apply(_ command: UInt64, at index: LogIndex) -> [UInt8] {

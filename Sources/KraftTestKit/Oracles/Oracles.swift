@@ -76,6 +76,7 @@ struct Oracles {
             return durability.append(
                 track, node: node, first: first, term: term, hashes: hashes
             ) { [logs] in isAgain ? nil : logs.committedTerm(track, $0) }
+        case .rewritten, .checkpoint: return nil
         }
     }
 

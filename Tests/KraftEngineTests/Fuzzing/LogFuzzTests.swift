@@ -66,7 +66,7 @@ struct LogFuzzTests {
         let numbers: [UInt64] = [0, 1, 2, 3, 4, 5, 100, 1 << 31, 1 << 62, 1 << 63, .max - 1, .max]
         let kinds: [RecordKind] = [
             .entries, .entries, .entries, .hardState, .groupCreated, .groupRemoved, .boot, .roster,
-            .identity,
+            .identity, .rewritten, .rewritten, .checkpoint, .checkpoint, .nodeLists, .logStart,
         ]
         try WireSamples.rounds(4_000).run { mutator in
             guard var test = try? LogUnderTest() else { return }
@@ -101,6 +101,10 @@ struct LogFuzzTests {
             ).encode(into: &writer)
         case .roster: WireSamples.roster[0].encode(into: &writer)
         case .identity: PeerIdentity(store: 7, lives: 3, boot: 9).encode(into: &writer)
+        case .rewritten: return WireSamples.entries
+        case .checkpoint: WireSamples.checkpoint?.encode(into: &writer)
+        case .nodeLists: WireSamples.nodeLists.encode(into: &writer)
+        case .logStart: return []
         }
         return writer.bytes
     }

@@ -282,6 +282,29 @@ enum WireSamples {
         return GroupRecord(name: name, incarnation: 2, replica: replica, base: membership)
     }()
 
+    static let checkpoint: Checkpoint? = {
+        guard let record, let membership else { return nil }
+        let base = EntryPosition(index: LogIndex(1), term: Term(1))
+        let name = SnapshotName(
+            group: LogUnderTest.group, position: EntryPosition(index: LogIndex(2), term: Term(1)), nonce: 7)
+        return Checkpoint(
+            record: record, hardState: HardState(term: Term(2), vote: 3), base: base,
+            configuration: .init(index: LogIndex(1), membership: membership),
+            snapshot: SnapshotReference(name: name, byteCount: 4_711), isReset: false)
+    }()
+
+    static let nodeLists: NodeLists = {
+        var lists = NodeLists()
+        lists.note(
+            BootRecord(
+                store: 7, lives: 3, leaseMilliseconds: 500, earlierLeaseMilliseconds: 400, boot: 9))
+        for entry in roster { lists.note(entry) }
+        lists.note(PeerIdentity(store: 7, lives: 3, boot: 9), of: 2)
+        if let name = GroupName("group-b") { lists.note(tombstone: 3, of: name) }
+        lists.note(former: replica, of: GroupID(9))
+        return lists
+    }()
+
     static let hello = Hello(
         versions: Hello.versions, clusterID: "cluster", node: 1, expected: 2, boot: 3, store: 4,
         lives: 5, known: PeerIdentity(store: 6, lives: 7, boot: 8), address: "127.0.0.1:7001",
