@@ -19,8 +19,8 @@ class MachineBox: @unchecked Sendable {
     }
     func digest() -> UInt64 { preconditionFailure("abstract") }
     func snapshot() -> any StateSnapshot { preconditionFailure("abstract") }
-    /// Answers with the engine's part of the state. On the pool, while `readiness` is `restoring`.
-    func restore(from reader: SnapshotReader) throws -> [UInt8] { preconditionFailure("abstract") }
+    /// On the pool, while `readiness` is `restoring`.
+    func restore(from pieces: inout SnapshotPieces) throws { preconditionFailure("abstract") }
 
     /// Why the machine can't be asked now; nil if it can.
     final func obstacle(group: GroupName?) -> KraftError? {
@@ -44,7 +44,7 @@ final class TypedMachineBox<S: StateMachine & Sendable>: MachineBox, @unchecked 
     }
     override func digest() -> UInt64 { machine.digest() }
     override func snapshot() -> any StateSnapshot { machine.snapshot() }
-    override func restore(from reader: SnapshotReader) throws -> [UInt8] {
-        try reader.restore(&machine)
+    override func restore(from pieces: inout SnapshotPieces) throws {
+        try machine.restore(from: &pieces)
     }
 }

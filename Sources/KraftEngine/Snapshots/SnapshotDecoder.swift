@@ -1,120 +1,116 @@
-import RaftCore
-
-/// Takes a snapshot's file apart, in whatever portions its bytes come, and checks all of it. Bytes are
-/// weather: what `SnapshotEncoder` could not have written, for this very name, throws.
-///
-/// A value without IO; holds at most one frame and what came behind it.
+/// Reads a snapshot's file from its beginning, in parts of the sizes that it names, and checks every
+/// byte.
 public struct SnapshotDecoder {
+    /// The bytes are not those that were written.
+    public struct Damage: Error, Hashable, Sendable, CustomStringConvertible {
+        public var offset: UInt64
+        public var reason: String
+        public var description: String { "damaged at byte \(offset): \(reason)" }
+    }
+
+    /// What a part turned out to be; its bytes are those that were given.
+    public enum Item: Hashable, Sendable {
+        /// Nothing for the reader.
+        case none
+        case engineState, piece
+        /// The whole snapshot is sound. Nothing may follow.
+        case end
+    }
+
+    private enum Stage {
+        case preamble, header
+        case payload(SnapshotFormat.FrameKind, head: UInt64, checksum: UInt64)
+        case ended
+    }
+
     private let name: SnapshotName
-    private var buffer = Block(capacity: 64 << 10)
-    /// What of the buffer has been handed out.
-    private var start = 0
-    /// How many bytes were handed out: where the next frame stands in the file.
+    private var stage = Stage.preamble
+    /// Where the part begins that comes next.
     private var offset: UInt64 = 0
+    private var hasPieces = false
+    private var hasEngineState = false
     private var pieceCount: UInt64 = 0
     private var pieceBytes: UInt64 = 0
-    /// What the engine kept with the state: whole when the first piece or the end is handed out.
-    public private(set) var engineState: [UInt8] = []
-    /// The end was seen, and it agrees with what came before.
-    public private(set) var isWhole = false
 
-    public init(_ name: SnapshotName) { self.name = name }
+    public init(name: SnapshotName) { self.name = name }
 
-    /// Takes the next bytes of the file.
-    public mutating func receive(_ bytes: UnsafeRawBufferPointer) {
-        let held = buffer.count - start
-        if buffer.capacity - buffer.count < bytes.count {
-            // Pointers that were handed out are void by now.
-            let needed = held + bytes.count
-            let target =
-                needed <= buffer.capacity ? buffer : Block(capacity: max(needed, 2 * held))
-            target.base.copyMemory(from: buffer.base + start, byteCount: held)
-            target.count = held
-            buffer = target
-            start = 0
+    /// How many bytes to give to `take`; 0: none at all, the file must end here.
+    public var wanted: Int {
+        switch stage {
+        case .preamble: SnapshotFormat.preambleSize
+        case .header: SnapshotFormat.frameHeaderSize
+        case .payload(_, let head, _): Int(head & 0xFFFF_FFFF)
+        case .ended: 0
         }
-        if let source = bytes.baseAddress {
-            (buffer.base + buffer.count).copyMemory(from: source, byteCount: bytes.count)
-        }
-        buffer.count += bytes.count
     }
 
-    /// The next of the machine's pieces, valid until the decoder is called again; nil when more bytes
-    /// are needed, and at the end (`isWhole`).
-    public mutating func nextPiece() throws(KraftError) -> UnsafeRawBufferPointer? {
-        if offset == 0, try !readPreamble() { return nil }
-        while let (kind, payload) = try nextFrame() {
-            switch kind {
-            case .engineState:
-                guard pieceCount == 0,
-                    engineState.count + payload.count <= SnapshotFormat.engineStateLimit
-                else { throw damage("what the engine keeps is out of its place") }
-                engineState.append(contentsOf: payload)
-            case .piece:
-                pieceCount += 1
-                pieceBytes += UInt64(payload.count)
-                return payload
-            case .end: try readEnd(payload)
+    /// Takes the next `wanted` bytes of the file. A shorter part is the end of a file that is cut.
+    public mutating func take(_ part: UnsafeRawBufferPointer) throws(Damage) -> Item {
+        guard part.count == wanted else { throw damage("the file ends too early") }
+        let item = try takeWhole(part)
+        offset += UInt64(part.count)
+        return item
+    }
+
+    private mutating func takeWhole(_ part: UnsafeRawBufferPointer) throws(Damage) -> Item {
+        switch stage {
+        case .preamble:
+            guard part.elementsEqual(SnapshotFormat.preamble(name)) else {
+                throw damage("not the snapshot that its name says")
             }
+            stage = .header
+            return .none
+        case .header: return try takeHeader(part)
+        case .payload(let kind, let head, let checksum):
+            let start = offset - UInt64(SnapshotFormat.frameHeaderSize)
+            guard
+                checksum
+                    == SnapshotFormat.checksum(part, head: head, nonce: name.nonce, offset: start)
+            else { throw damage("wrong checksum") }
+            return try takePayload(kind, part)
+        case .ended: throw damage("there is more behind the end")
         }
-        return nil
     }
 
-    /// Throws unless the file ended with what was received.
-    public func checkWhole() throws(KraftError) {
-        guard isWhole else { throw damage("it ends too early") }
+    private mutating func takeHeader(_ part: UnsafeRawBufferPointer) throws(Damage) -> Item {
+        let head = UInt64(littleEndian: part.loadUnaligned(as: UInt64.self))
+        let checksum = part.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+        let count = Int(head & 0xFFFF_FFFF)
+        // Not yet known to be sound: only so much that nobody allocates without bound.
+        guard head >> 40 == 0, count <= SnapshotFormat.payloadSizeLimitBytes,
+            let kind = SnapshotFormat.FrameKind(rawValue: UInt8(head >> 32))
+        else { throw damage("not the start of a frame") }
+        stage = .payload(kind, head: head, checksum: UInt64(littleEndian: checksum))
+        guard count == 0 else { return .none }
+        offset += UInt64(SnapshotFormat.frameHeaderSize)
+        defer { offset -= UInt64(SnapshotFormat.frameHeaderSize) }
+        return try takeWhole(UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
-    // MARK: Parts
-
-    private mutating func readPreamble() throws(KraftError) -> Bool {
-        let size = SnapshotFormat.preambleSize
-        guard buffer.count - start >= size else { return false }
-        guard buffer.bytes(start..<(start + size)).elementsEqual(SnapshotFormat.preamble(of: name))
-        else { throw damage("it is another file") }
-        start += size
-        offset = UInt64(size)
-        return true
-    }
-
-    private mutating func nextFrame() throws(KraftError) -> (
-        SnapshotFormat.FrameKind, UnsafeRawBufferPointer
-    )? {
-        let held = buffer.bytes(start..<buffer.count)
-        guard !isWhole else {
-            guard held.isEmpty else { throw damage("it goes on behind its end") }
-            return nil
+    private mutating func takePayload(
+        _ kind: SnapshotFormat.FrameKind, _ part: UnsafeRawBufferPointer
+    ) throws(Damage) -> Item {
+        stage = .header
+        switch kind {
+        case .engineState:
+            guard !hasPieces else { throw damage("engine state behind the machine's") }
+            hasEngineState = true
+            return .engineState
+        case .piece:
+            guard hasEngineState else { throw damage("no engine state") }
+            hasPieces = true
+            pieceCount += 1
+            pieceBytes += UInt64(part.count)
+            return .piece
+        case .end:
+            let counts = withUnsafeBytes(of: (pieceCount.littleEndian, pieceBytes.littleEndian)) {
+                $0.elementsEqual(part)
+            }
+            guard counts, hasEngineState else { throw damage("its end counts other pieces") }
+            stage = .ended
+            return .end
         }
-        guard held.count >= SnapshotFormat.frameHeaderSize else { return nil }
-        let count = Int(
-            UInt32(littleEndian: held.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
-        guard count <= SnapshotFormat.payloadLimit,
-            let kind = SnapshotFormat.FrameKind(rawValue: held[12])
-        else { throw damage("no frame begins at offset \(offset)") }
-        let size = SnapshotFormat.frameHeaderSize + count
-        guard held.count >= size else { return nil }
-        let checked = UnsafeRawBufferPointer(rebasing: held[8..<size])
-        guard
-            UInt64(littleEndian: held.loadUnaligned(as: UInt64.self))
-                == LogFormat.checksum(checked, seed: SnapshotFormat.seed(name, at: offset))
-        else { throw damage("the frame at offset \(offset) has a wrong checksum") }
-        start += size
-        offset += UInt64(size)
-        return (
-            kind, UnsafeRawBufferPointer(rebasing: held[SnapshotFormat.frameHeaderSize..<size])
-        )
     }
 
-    private mutating func readEnd(_ payload: UnsafeRawBufferPointer) throws(KraftError) {
-        guard payload.count == SnapshotFormat.endSize,
-            UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self)) == pieceCount,
-            UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-                == pieceBytes
-        else { throw damage("its end doesn't agree with its pieces") }
-        isWhole = true
-    }
-
-    private func damage(_ reason: String) -> KraftError {
-        KraftError(.storage, "snapshot \(name.fileName): \(reason)")
-    }
+    private func damage(_ reason: String) -> Damage { Damage(offset: offset, reason: reason) }
 }

@@ -34,7 +34,11 @@ struct SnapshotStream {
             guard held.count >= wanted else { return }
             var whole: [UInt8] = []
             swap(&whole, &held)
-            try whole.withUnsafeBytes { part throws(SnapshotDecoder.Damage) in try take(part) }
+            var damage: SnapshotDecoder.Damage?
+            whole.withUnsafeBytes { part in
+                do throws(SnapshotDecoder.Damage) { try take(part) } catch { damage = error }
+            }
+            if let damage { throw damage }
         }
     }
 

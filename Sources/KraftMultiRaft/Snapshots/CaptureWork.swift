@@ -21,19 +21,22 @@ final class CaptureWork: @unchecked Sendable {
 
     let name: SnapshotName
     private let folder: SnapshotFolder
+    private let engineState: [UInt8]
     private let cancelled = Atomic(false)
 
     /// Let go on the pool: giving back its memory may take long.
-    private var state: any StateSnapshot
+    private var state: (any StateSnapshot)?
     private var file: File?
     private var encoder: SnapshotEncoder
     private var writer = ByteWriter()
+    private var piece = ByteWriter()
     private var written = 0
     private var unsynced = 0
 
     init(_ capture: SnapshotCapture, _ state: any StateSnapshot, folder: SnapshotFolder) {
         name = capture.name
-        encoder = SnapshotEncoder(capture)
+        engineState = capture.engineState
+        encoder = SnapshotEncoder(name: capture.name)
         (self.state, self.folder) = (state, folder)
     }
 
@@ -57,10 +60,11 @@ final class CaptureWork: @unchecked Sendable {
         } else {
             file = try File(folder.unfinishedPath(of: name), .create)
             self.file = file
+            encoder.begin(engineState: engineState, into: &writer)
         }
         var hasEnded = false
         while writer.count < CaptureWork.sliceSizeBytes, !hasEnded {
-            hasEnded = try !encoder.next(of: &state, into: &writer)
+            hasEnded = try !encodePiece()
         }
         let count = writer.count
         try file.write(writer.bytes, at: written)
@@ -68,7 +72,7 @@ final class CaptureWork: @unchecked Sendable {
         written += count
         unsynced += count
         if hasEnded {
-            state = NoState()
+            state = nil
             try file.syncAll()
             try folder.finish(name)
             return .done(byteCount: UInt64(written))
@@ -80,16 +84,28 @@ final class CaptureWork: @unchecked Sendable {
         return .more(byteCount: count)
     }
 
+    /// False when there is no further piece: then the end was encoded.
+    private func encodePiece() throws -> Bool {
+        piece.removeAll()
+        guard state?.writePiece(into: &piece) == true else {
+            encoder.end(into: &writer)
+            return false
+        }
+        guard piece.count <= SnapshotEncoder.pieceSizeLimitBytes else {
+            throw KraftError(
+                .tooLarge,
+                "the state machine wrote a piece of \(piece.count) bytes, and may write "
+                    + "\(SnapshotEncoder.pieceSizeLimitBytes)")
+        }
+        piece.bytes.withUnsafeBytes { encoder.piece($0, into: &writer) }
+        return true
+    }
+
     private func abandon(_ reason: String) -> Outcome {
-        state = NoState()
+        state = nil
         file = nil
         // It is removed at the next start if it can't be now.
         try? folder.removeUnfinished(name)
         return .failed(reason)
     }
-}
-
-/// Stands where a state was that is not needed any more.
-private struct NoState: StateSnapshot {
-    mutating func writePiece(into writer: inout ByteWriter) -> Bool { false }
 }

@@ -5,11 +5,7 @@ import KraftLoop
 /// Of the pool's threads (four, unless `UV_THREADPOOL_SIZE` says otherwise) it takes at most three,
 /// two of them only while machines are restored: the log's writes always find one.
 final class FileSnapshots {
-    /// Why a snapshot wasn't made or can't be used, for a human.
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
-        init(_ description: String) { self.description = description }
-    }
+    typealias Failure = SnapshotFileReader.Failure
 
     /// Files kept open, of each kind.
     private static let openLimit = 8
@@ -29,7 +25,7 @@ final class FileSnapshots {
     /// Files that are read from, and files that are being received; the latest at the end.
     private var outgoing: [(name: SnapshotName, file: File)] = []
     private var incoming: [(name: SnapshotName, file: File)] = []
-    private let stop = RestoreWork.Stop()
+    private let stop = SnapshotFileReader.Stop()
 
     init(_ loop: EventLoop, _ folder: SnapshotFolder, bytesPerSecond: Int? = nil) {
         (self.loop, self.folder, self.bytesPerSecond) = (loop, folder, bytesPerSecond)
@@ -71,7 +67,7 @@ final class FileSnapshots {
             switch outcome {
             case .more(let byteCount): rest(work, after: byteCount)
             case .done(let byteCount): end(work, .success(byteCount))
-            case .failed(let reason): end(work, .failure(Failure(reason)))
+            case .failed(let reason): end(work, .failure(Failure(description: reason)))
             }
         }
     }
@@ -215,7 +211,7 @@ final class FileSnapshots {
     ) {
         let path = folder.path(of: name)
         restoreLane.run { [stop] in
-            RestoreWork.run(box, path, name, stop)
+            SnapshotFileReader.restore(box, from: path, name: name, stop: stop)
         } then: {
             then($0)
         }
