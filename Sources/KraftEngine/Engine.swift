@@ -108,6 +108,7 @@ public struct Engine: ~Copyable {
         let recovered = try LogRecovery.recover(
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
+        let snapshotNames = try directory.snapshotNames()
         self.configuration = configuration.fitted()
         self.wire = wire
         self.boot = boot
@@ -147,7 +148,7 @@ public struct Engine: ~Copyable {
         for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
         for group in recovered.groups { _ = insert(group, now: now) }
         let named = recovered.groups.compactMap { $0.snapshot?.name }
-        for name in try directory.snapshotNames() where !named.contains(name) {
+        for name in snapshotNames where !named.contains(name) {
             // It was captured or fetched, and the log never came to speak of it.
             effects.snapshotRemovals.append(name)
         }
