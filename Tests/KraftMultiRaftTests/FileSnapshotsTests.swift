@@ -37,10 +37,13 @@ struct FileSnapshotsTests {
             var store = KeyValueStore.filled(keys, valueSize: 100)
             let digest = store.digest()
             let engineState = (0..<5_000).map { UInt8(truncatingIfNeeded: $0) }
-            async let size = rig.capture(name, store.snapshot(), engineState: engineState)
+            let capture = Task { [snapshot = store.snapshot()] in
+                try await rig.capture(name, snapshot, engineState: engineState)
+            }
             // The machine goes on meanwhile.
             store = .filled(keys, valueSize: 20)
-            #expect(try await UInt64(rig.content(name).count) == size)
+            let size = try await capture.value
+            #expect(try rig.content(name).count == Int(size))
             #expect(try rig.files == [name.fileName])
 
             let box = TypedMachineBox(KeyValueStore(tableSeed: 3))
@@ -145,7 +148,7 @@ struct FileSnapshotsTests {
         try await SnapshotRig.with { rig in
             try await rig.write(name, 0, [1, 2, 3])
             _ = try await rig.capture(.test(3), KeyValueStore().snapshot())
-            FileManager.default.createFile(atPath: rig.path(name) + ".txt", contents: nil)
+            try Data().write(to: URL(fileURLWithPath: rig.path(name) + ".txt"))
             let folder = try SnapshotFolder(dataFolder: Folder(rig.dataFolder))
             #expect(try folder.names() == [.test(3)])
             #expect(try rig.files == [SnapshotName.test(3).fileName, name.fileName + ".txt"])
@@ -155,10 +158,10 @@ struct FileSnapshotsTests {
     @Test("that are removed while they are captured leave nothing")
     func removedMeanwhile() async throws {
         try await SnapshotRig.with { rig in
-            async let size = rig.capture(name, Endless())
+            let capture = Task { try await rig.capture(name, Endless()) }
             try await eventually("it has begun") { try !rig.files.isEmpty }
             #expect(await rig.remove(name) == nil)
-            await #expect(throws: FileSnapshots.Failure.self) { try await size }
+            await #expect(throws: FileSnapshots.Failure.self) { try await capture.value }
             #expect(try rig.files == [])
             #expect(await rig.pendingCount == 0)
         }
@@ -169,12 +172,12 @@ struct FileSnapshotsTests {
         try await SnapshotRig.with(bytesPerSecond: 1 << 20) { rig in
             _ = try await rig.capture(.test(1), KeyValueStore.filled(9, valueSize: 9).snapshot())
             // One of them rests, as the first slice was paid with a second.
-            async let first = rig.capture(name, Endless())
-            async let second = rig.capture(.test(2), Endless())
+            let first = Task { try await rig.capture(name, Endless()) }
+            let second = Task { try await rig.capture(.test(2), Endless()) }
             try await eventually("both have begun") { try rig.files.count == 3 }
             await rig.abandon()
-            await #expect(throws: FileSnapshots.Failure.self) { try await first }
-            await #expect(throws: FileSnapshots.Failure.self) { try await second }
+            await #expect(throws: FileSnapshots.Failure.self) { try await first.value }
+            await #expect(throws: FileSnapshots.Failure.self) { try await second.value }
             await #expect(throws: FileSnapshots.Failure.self) {
                 try await rig.restore(.test(1), into: TypedMachineBox(KeyValueStore()))
             }

@@ -3,6 +3,7 @@ import KraftKeyValue
 import KraftLoop
 import Testing
 
+@testable import KraftEngine
 @testable import KraftMultiRaft
 
 /// A loop with a folder of snapshots, outside of any node.

@@ -43,15 +43,19 @@ struct SnapshotTests {
             }
             let digest = try await nodes[0].digest(of: "g").digest
             await cluster.stopAll()
+            groups = []
             for id in cluster.addresses.keys.sorted() {
-                let node = try await cluster.start(id, often)
-                let group = try await node.createGroup("g") { Counter() }
-                #expect(try await group.read(.sum) == 2_000)
-                #expect(try await group.read(.count) == 2_000)
-                #expect(try await node.digest(of: "g").digest == digest)
-                #expect(try await node.status(of: "g").firstIndex > LogIndex(1_500))
-                if id == 3 { #expect(try await group.propose(1) == 2_001) }
+                nodes[Int(id.rawValue) - 1] = try await cluster.start(id, often)
+                groups.append(
+                    try await nodes[Int(id.rawValue) - 1].createGroup("g") { Counter() })
             }
+            for (node, group) in zip(nodes, groups) {
+                #expect(try await node.status(of: "g").firstIndex > LogIndex(1_500))
+                #expect(try await group.read(.sum) == 2_000)
+                #expect(try await group.read(.count, .local) == 2_000)
+                #expect(try await node.digest(of: "g").digest == digest)
+            }
+            #expect(try await groups[2].propose(1) == 2_001)
         }
     }
 
@@ -61,6 +65,7 @@ struct SnapshotTests {
         try await TestCluster.with(nodes: 1) { cluster in
             var node = try await cluster.start(1)
             var events = node.events.makeAsyncIterator()
+            _ = await events.next()
             let group = try await node.createGroup("g") { Counter() }
             for _ in 0..<30 { _ = try await group.propose(2) }
             let applied = try await node.status(of: "g").appliedIndex

@@ -69,8 +69,8 @@ final class SnapshotFileReader {
                 let part = try read(decoder.wanted)
                 switch try take(part) {
                 case .none: break
-                case .engineState: engineState.append(contentsOf: part)
-                case .piece: return part
+                case .engineState(let bytes): engineState.append(contentsOf: bytes)
+                case .piece(let bytes): return bytes
                 case .end:
                     hasEnded = true
                     // Not even one byte may follow.
