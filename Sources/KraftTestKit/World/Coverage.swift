@@ -17,6 +17,8 @@ public struct Coverage: Sendable {
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
         case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
+        case snapshotNamesLost, captureFailures, snapshotWriteFailures, snapshotReadFailures
+        case snapshotsRotten, snapshotsAsked, longAbsences
         case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
         case changesAsked, crashesInChange
         // What the engine did.
@@ -27,11 +29,15 @@ public struct Coverage: Sendable {
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case snapshotsCaptured, snapshotsInstalled, snapshotsRestored, snapshotsRenewed
+        case installsRefused, offersMade, offersReceived, fetchesBegun, fetchesResumed
+        case fetchesHeldBack, fetchesDamaged, fetchesAbandoned, proposalsJumpedOver
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
         case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
         // What was checked.
+        case snapshotsCompared, checkpointsChecked
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
@@ -63,6 +69,19 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.snapshotsCaptured] += rare.snapshotsCaptured
+        self[.snapshotsInstalled] += rare.snapshotsInstalled
+        self[.snapshotsRestored] += rare.snapshotsRestored
+        self[.snapshotsRenewed] += rare.snapshotsRenewed
+        self[.installsRefused] += rare.installsRefused
+        self[.offersMade] += rare.offersMade
+        self[.offersReceived] += rare.offersReceived
+        self[.fetchesBegun] += rare.fetchesBegun
+        self[.fetchesResumed] += rare.fetchesResumed
+        self[.fetchesHeldBack] += rare.fetchesHeldBack
+        self[.fetchesDamaged] += rare.fetchesDamaged
+        self[.fetchesAbandoned] += rare.fetchesAbandoned
+        self[.proposalsJumpedOver] += rare.proposalsJumpedOver
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

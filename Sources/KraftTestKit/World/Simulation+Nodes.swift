@@ -58,6 +58,7 @@ extension Simulation {
         configuration.timing = options.timing
         configuration.log = options.log
         configuration.limits = options.limits
+        configuration.snapshots = options.snapshots
         return configuration
     }
 
@@ -205,6 +206,9 @@ extension Simulation {
         case .logReadFailed(let read):
             trace(node, 13, read.id)
             box.engine.step(.logReadFailed(read.id, reason: "simulated failure"), now: now)
+        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
+            .snapshotWritten, .snapshotWriteFailed, .restored:
+            handleSnapshot(event, node, box, now)
         case .logRead(let read):
             trace(node, 10, read.id)
             let bytes = node.disk.read(
@@ -280,6 +284,7 @@ extension Simulation {
         for write in effects.logWrites { self.write(node, write) }
         for preparation in effects.segmentPreparations { prepare(node, preparation) }
         for read in effects.logReads { self.read(node, read) }
+        performSnapshots(effects, of: node)
         for ready in effects.readsReady { answer(node, token: ready.token, slot: ready.slot) }
         for completion in effects.completions {
             complete(node, completion, replies: effects.replyBytes.bytes)
@@ -316,6 +321,17 @@ extension Simulation {
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
             report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
+        case .snapshotTaken(_, let index, _):
+            note("node \(node.id) has a snapshot up to \(index)")
+        case .snapshotInstalled(_, let index, _):
+            note("node \(node.id) installs a snapshot up to \(index)")
+        case .snapshotFailed(_, let reason):
+            note("a snapshot fails on node \(node.id): \(reason)")
+        case .replicaDamaged(_, let reason):
+            note("node \(node.id) lost a group's state: \(reason)")
+            if !node.disk.snapshots.contains(where: \.isRotten) {
+                report((.durability, "node \(node.id) lost a group's state: \(reason)"))
+            }
         case .peerAlive(let peer, let isAlive):
             note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
         default: detail("node \(node.id): \(notice)")
