@@ -175,6 +175,27 @@ struct SnapshotTests {
         }
     }
 
+    @Test func `a group may have limits of its own`() async throws {
+        try await TestCluster.with(nodes: 1) { cluster in
+            let node = try await cluster.start(1)
+            var options = GroupOptions()
+            options.snapshots = SnapshotPolicy()
+            options.snapshots?.entryLimit = 10
+            let often = try await node.createGroup("often", options: options) { Counter() }
+            let seldom = try await node.createGroup("seldom") { Counter() }
+            options.snapshots?.entryLimit = 0
+            options.snapshots?.interval = .milliseconds(50)
+            let always = try await node.createGroup("always", options: options) { Counter() }
+            for _ in 0..<30 {
+                for group in [often, seldom, always] { _ = try await group.propose(1) }
+            }
+            try await eventually("two have snapshots") { try files(cluster, 1).count == 2 }
+            let names = try files(cluster, 1).compactMap { SnapshotName(fileName: $0) }
+            #expect(Set(names.map(\.group)) == [often.id, always.id])
+            #expect(await node.status().metrics.snapshotsTaken > 3)
+        }
+    }
+
     @Test func `a group that is removed leaves no snapshot`() async throws {
         try await TestCluster.with(nodes: 1) { cluster in
             let node = try await cluster.start(1)
@@ -191,7 +212,7 @@ struct SnapshotTests {
             let node = try await cluster.start(1)
             let group = try await node.createGroup("g") { Counter() }
             _ = try await group.propose(1)
-            node.withDriver { $0.groups[0]?.box.readiness = .restoring }
+            await node.runtime?.run { $0.groups[0]?.box.readiness = .restoring }
             for read in [ReadConsistency.local, .linearizable] {
                 let error = await #expect(throws: KraftError.self) {
                     try await group.read(.sum, read)
@@ -200,7 +221,7 @@ struct SnapshotTests {
             }
             let error = await #expect(throws: KraftError.self) { try await node.digest(of: "g") }
             #expect(error?.code == .unavailable)
-            node.withDriver { $0.groups[0]?.box.readiness = .ready }
+            await node.runtime?.run { $0.groups[0]?.box.readiness = .ready }
             #expect(try await group.read(.sum, .local) == 1)
         }
     }

@@ -6,6 +6,8 @@ final class SnapshotFileReader {
     /// Why a snapshot can't be used.
     struct Failure: Error, CustomStringConvertible {
         var description: String
+        /// The system lacks something that it may have again soon.
+        var isPassing = false
     }
 
     /// Has a reader stop.
@@ -51,7 +53,8 @@ final class SnapshotFileReader {
             try reader.finish()
             return .success(reader.engineState)
         } catch let error as LoopError {
-            return .failure(Failure(description: error.description))
+            return .failure(
+                Failure(description: error.description, isPassing: error.isShortage))
         } catch let failure as Failure {
             return .failure(failure)
         } catch {
