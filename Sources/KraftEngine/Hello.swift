@@ -63,7 +63,7 @@ struct Hello: Hashable {
             let clusterID = try reader.readString(limit: clusterIDLimit)
             let address = try reader.readString(limit: RosterEntry.addressLimit)
             let info = try reader.readString(limit: infoLimit)
-            let isBulk = try reader.remaining > 0 && reader.readFlag()
+            let isBulk = try reader.readFlag()
             // What a later version adds stands behind this, and is passed over.
             return Hello(
                 versions: low...high, clusterID: clusterID, node: node, expected: expected,

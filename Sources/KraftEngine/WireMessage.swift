@@ -489,6 +489,7 @@ enum WireMessage {
             else { throw ByteReader.Malformed() }
             let nonce = try reader.read(UInt64.self)
             let byteCount = try reader.readNumber()
+            guard byteCount > 0 || nonce == 0 else { throw ByteReader.Malformed() }
             if byteCount > 0 {
                 envelope.snapshot = SnapshotReference(
                     name: SnapshotName(

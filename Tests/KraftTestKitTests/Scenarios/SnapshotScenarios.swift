@@ -304,7 +304,6 @@ struct SnapshotScenarios {
         stage.reached(.bitsFlippedInFlight)
         stage.reached(.snapshotsInstalled)
         stage.curtain()
-        stage.simulation.checkBadFrames()
     }
 
     @Test("Connections break again and again, and a fetch goes on where it was")
