@@ -181,6 +181,7 @@ extension Engine {
         }
         releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
+        if !declined.isEmpty { answerDeclined(now: now) }
         checkpointsWritten(now: now)
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {

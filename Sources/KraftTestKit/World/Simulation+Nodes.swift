@@ -320,7 +320,9 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
+            guard let status = node.box?.engine.status(of: slot) else { return }
+            let what = "a message contradicts what \(status.name) on node \(node.id) knows"
+            report((.durability, "\(what), life \(status.incarnation), term \(status.term)"))
         case .snapshotTaken(_, let index, _):
             note("node \(node.id) has a snapshot up to \(index)")
         case .snapshotInstalled(_, let index, _):
