@@ -83,6 +83,8 @@ struct Group {
     var requestDeadline: Instant = .never
 
     // Snapshots.
+    /// Nil: as the configuration says.
+    var snapshotPolicy: SnapshotPolicy?
     /// One that is being made.
     var capture: SnapshotName?
     /// It stands in the queue for that.

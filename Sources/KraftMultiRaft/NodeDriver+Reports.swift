@@ -50,6 +50,8 @@ extension NodeDriver {
                 ])
             hub.publish(.connectionRefused(peer: peer, reason: reason))
         case .contradicted(let slot): reportContradiction(slot)
+        case .snapshotTaken, .snapshotInstalled, .snapshotFailed, .replicaDamaged:
+            reportSnapshot(notice)
         case .fenced(let reason):
             isFenced = true
             logger.critical("node fenced", metadata: ["reason": "\(reason)"])

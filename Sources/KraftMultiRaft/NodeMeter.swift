@@ -26,6 +26,10 @@ struct NodeMeter {
             ("kraft_log_written_bytes_total", \.logBytesWritten),
             ("kraft_entries_appended_total", \.entriesAppended),
             ("kraft_proposals_refused_total", \.proposalsRefused),
+            ("kraft_snapshots_total", \.snapshotsTaken),
+            ("kraft_snapshots_installed_total", \.snapshotsInstalled),
+            ("kraft_snapshot_sent_bytes_total", \.snapshotBytesSent),
+            ("kraft_snapshot_received_bytes_total", \.snapshotBytesReceived),
         ]
         counters = named.map { (Counter(label: $0, dimensions: label), $1) }
     }

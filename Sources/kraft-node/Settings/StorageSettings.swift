@@ -1,0 +1,38 @@
+import KraftMultiRaft
+
+/// What `kraft-node run` has been told of its log and its snapshots.
+struct StorageSettings: Equatable {
+    /// A group's log gives way to a snapshot after so many entries, or bytes of them.
+    var snapshotEntries: Int
+    var snapshotBytes: Int
+    /// And after so much time, if anything came; 0: not for that.
+    var snapshotMilliseconds: UInt64
+    /// What the node sends of snapshots in a second.
+    var snapshotRate: Int
+    var logSegmentBytes: Int
+
+    init(_ reader: SettingsReader) throws(SettingsError) {
+        let snapshots = EngineConfiguration.Snapshots()
+        let log = EngineConfiguration.LogLimits()
+        let most = 1 << 50
+        snapshotEntries = try reader.number(
+            .snapshotEntries, default: snapshots.entryLimit, 1...most)
+        snapshotBytes = try reader.number(
+            .snapshotBytes, default: snapshots.sizeLimitBytes, 1...most)
+        snapshotMilliseconds = try reader.milliseconds(
+            .snapshotMilliseconds, default: "0", 0...(7 * 86_400_000))
+        snapshotRate = try reader.number(
+            .snapshotRate, default: snapshots.bytesPerSecond, (64 << 10)...most)
+        logSegmentBytes = try reader.number(
+            .logSegmentBytes, default: log.segmentSizeBytes, (8 << 20)...(1 << 30))
+    }
+
+    func apply(to configuration: inout KraftConfiguration) {
+        configuration.snapshots.entryLimit = snapshotEntries
+        configuration.snapshots.sizeLimitBytes = snapshotBytes
+        configuration.snapshots.interval = .milliseconds(snapshotMilliseconds)
+        configuration.snapshots.bytesPerSecond = snapshotRate
+        // Segments are whole blocks.
+        configuration.log.segmentSizeBytes = logSegmentBytes & ~4_095
+    }
+}
