@@ -76,6 +76,12 @@ extension Simulation {
             }
         } else if wish.isWanted, wish.voters.contains(node.id) {
             open(group, on: node)
+            // Where it missed a whole life of the group, it began that one only now.
+            if let slot = box.engine.slot(of: groupNames[group]),
+                box.engine.status(of: slot).incarnation < wish.incarnation
+            {
+                remove(group, slot, on: node)
+            }
         }
     }
 
@@ -296,7 +302,8 @@ extension Simulation {
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
         case .groupCreated(let slot, let name):
-            guard node.replica(at: slot) == nil,
+            // It may have been removed since.
+            guard node.replica(at: slot) == nil, node.box?.engine.slot(of: name) == slot,
                 let group = groupNames.firstIndex(of: name)
             else { return }
             // A leader took this node in.
