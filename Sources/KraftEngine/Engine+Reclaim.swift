@@ -83,6 +83,8 @@ extension Engine {
             rare.checkpointsRewritten += 1
             writeCheckpoint(of: slot, isReset: false)
         }
+        // A truncation may have left nothing of a run but what was compacted away.
+        groups[slot].index.drop(upTo: groups[slot].raft.log.base.index)
         let held = groups[slot].index.byteCount(in: victim)
         guard held > 0 else { return }
         if !reclaim.isUrgent, held > reclaim.groupLimit || held > reclaim.allowance {
@@ -146,7 +148,9 @@ extension Engine {
             let place = groups[slot].index.place(of: moved.first)
         else { return 0 }
         let run = groups[slot].index.runs[place]
-        guard run.position == moved.position else { return 0 }
+        guard run.position == moved.position, run.last > groups[slot].raft.log.base.index else {
+            return 0
+        }
         guard let payload = log.payload(at: run.position, count: Int(run.payloadCount)) else {
             requestEntries(slot, at: run.first)
             return nil

@@ -159,8 +159,8 @@ struct LogLife {
         var group = group
         group.term += 1 + dice.next() % 2
         group.vote = dice.next() % 4
-        sides[id]?.hardStateAt = add(
-            .hardState, id, [], term: group.term, count: Int(group.vote))
+        let position = add(.hardState, id, [], term: group.term, count: Int(group.vote))
+        sides[id]?.hardStateAt = position
         note(id, group)
     }
 
@@ -189,7 +189,8 @@ struct LogLife {
         let first = group.last + 1
         if group.term < term {
             (group.term, group.vote) = (term, 0)
-            sides[id]?.hardStateAt = add(.hardState, id, [], term: term, count: 0)
+            let position = add(.hardState, id, [], term: term, count: 0)
+            sides[id]?.hardStateAt = position
             var before = model[id] ?? ModelGroup()
             (before.term, before.vote) = (term, 0)
             note(id, before)
@@ -253,6 +254,7 @@ struct LogLife {
             return
         }
         guard log.usedSegments > 3, log.isAtRest(victim) else { return }
+        for (id, group) in model { sides[id]?.index.drop(upTo: LogIndex(group.base)) }
         let pinned = sides.filter { $0.value.oldest <= victim }.keys.sorted()
         guard !pinned.isEmpty else {
             _ = add(.logStart, 0, [], index: victim + 1)

@@ -109,6 +109,7 @@ struct ReclaimTests {
             for id in 1...4 as ClosedRange<UInt64> { try node.propose(id, to: number) }
         }
         try node.settle()
+        let hot = ["g0", "g1"]
         var looks = 0
         var steps = 0
         var released: UInt64 = 0
@@ -123,7 +124,7 @@ struct ReclaimTests {
                 &left, node: 1, clusterID: "lone", limits: ReclaimTests.limits, seed: 9)
             #expect(log.damages.isEmpty)
             #expect(log.groups.count == 30)
-            for group in log.groups.dropFirst(2) {
+            for group in log.groups where !hot.contains(group.name.string) {
                 let live = node.engine.groups.first { $0.id == group.id }
                 #expect(group.terms.base.index <= live?.raft.log.base.index ?? .zero)
                 #expect(group.terms.lastIndex == live?.raft.log.lastIndex)
