@@ -161,8 +161,9 @@ extension Simulation {
                     let look = replica.lastLook
                 else { return nil }
                 let slot = replica.slot
+                // Its turn may not have ended: then its log has begun further on since it was seen.
                 return (
-                    node.id, replica.track, look.base.index, look.last,
+                    node.id, replica.track, EngineView.base(box.engine, slot), look.last,
                     { EngineView.term(box.engine, $0, slot) }
                 )
             }
@@ -241,6 +242,10 @@ enum EngineView {
                 ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
             base: glance.base,
             configurations: glance.configurations)
+    }
+
+    static func base(_ engine: borrowing Engine, _ slot: GroupSlot) -> LogIndex {
+        engine.glance(at: slot).base.index
     }
 
     static func term(

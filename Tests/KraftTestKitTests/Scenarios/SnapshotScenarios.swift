@@ -105,17 +105,20 @@ struct SnapshotScenarios {
 
     @Test("All nodes start from their snapshots and what stands behind them")
     func restart() {
-        let stage = snapshotStage(seed: 3) { $0.snapshots.tailEntries = 5 }
+        let stage = snapshotStage(seed: 3) {
+            $0.snapshots.tailEntries = 5
+            $0.snapshots.tailSizeBytes = 1 << 20
+        }
         let leader = stage.elect()
         for _ in 0..<60 { stage.propose(on: leader) }
         stage.write(on: leader)
+        stage.wait(milliseconds: 200)
         stage.snapshot(stage.nodes)
         for _ in 0..<20 { stage.propose(on: leader) }
         stage.write(on: leader)
         for node in stage.nodes { stage.simulation.crash(node) }
         for node in stage.nodes { stage.simulation.restart(node) }
-        stage.elect()
-        stage.reached(.snapshotsRestored, atLeast: 3)
+        stage.expectSoon(stage.simulation.coverage[.snapshotsRestored] >= 3)
         stage.reached(.snapshotsCompared, atLeast: 3)
         stage.curtain()
     }
@@ -199,7 +202,10 @@ struct SnapshotScenarios {
 
     @Test("A follower that comes back while its log is held for it needs no snapshot")
     func grace() {
-        let stage = snapshotStage(seed: 8) { $0.snapshots.tailEntries = 1_000 }
+        let stage = snapshotStage(seed: 8) {
+            $0.snapshots.tailEntries = 1_000
+            $0.snapshots.tailSizeBytes = 1 << 20
+        }
         let follower = stage.others(than: stage.elect())[0]
         stage.leaveBehind(follower)
         stage.simulation.restart(follower)
@@ -296,9 +302,10 @@ struct SnapshotScenarios {
         stage.leaveBehind(follower, commands: 200)
         stage.simulation.restart(follower)
         stage.expectSoon(stage.simulation.coverage[.fetchesBegun] > 0)
-        for _ in 0..<20 {
-            stage.simulation.corruptBytes(from: stage.elect(), to: follower)
-            stage.wait(milliseconds: 30)
+        var left = 5
+        for _ in 0..<2_000 where left > 0 {
+            if stage.simulation.corruptBytes(from: stage.elect(), to: follower) { left -= 1 }
+            stage.wait(milliseconds: 1)
         }
         stage.expectSoon(stage.isLevel(follower), within: .seconds(30))
         stage.reached(.bitsFlippedInFlight)
