@@ -30,6 +30,11 @@ struct StorageSettings: Equatable {
     func apply(to configuration: inout KraftConfiguration) {
         configuration.snapshots.entryLimit = snapshotEntries
         configuration.snapshots.sizeLimitBytes = snapshotBytes
+        // What stays for followers that are a little behind is a part of that.
+        configuration.snapshots.tailEntries = min(
+            configuration.snapshots.tailEntries, snapshotEntries / 10)
+        configuration.snapshots.tailSizeBytes = min(
+            configuration.snapshots.tailSizeBytes, snapshotBytes / 8)
         configuration.snapshots.interval = .milliseconds(snapshotMilliseconds)
         configuration.snapshots.bytesPerSecond = snapshotRate
         // Segments are whole blocks.

@@ -56,6 +56,7 @@ struct SettingsTests {
         var configuration = KraftConfiguration(node: 1, dataDirectory: "d", listen: "127.0.0.1:0")
         told.apply(to: &configuration)
         #expect(configuration.snapshots.entryLimit == 7)
+        #expect(configuration.snapshots.tailEntries == 0)
         #expect(configuration.snapshots.sizeLimitBytes == 1_024)
         #expect(configuration.snapshots.interval == .seconds(60))
         #expect(configuration.snapshots.bytesPerSecond == 100_000)
