@@ -34,6 +34,7 @@ extension Engine {
         groups[slot].hardStateBatch = batch
         groups[slot].hardStateAt = position
         groups[slot].metadataAt = position
+        reclaim.isLookWorthwhile = true
         return batch
     }
 

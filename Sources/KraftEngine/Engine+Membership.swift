@@ -303,8 +303,12 @@ extension Engine {
     mutating func onInvitation(
         _ place: Int, _ invitation: NodeMessage.Invitation, now: Instant
     ) {
-        let record = invitation.record
+        var record = invitation.record
         let id = invitation.group
+        let known = table.slot(of: id).map { groups[$0] }
+        // This very replica may have lived here and been forgotten; one that takes the place of a
+        // damaged one can't have.
+        record.isDamaged = isForgetful && known?.isDamaged != true
         guard Engine.groupID(record) == id else {
             return badFrame(place, "an invitation to another group than it says", now: now)
         }
@@ -363,7 +367,9 @@ extension Engine {
     }
 
     mutating func onInquiry(_ place: Int, _ inquiry: NodeMessage.UnknownReplica, now: Instant) {
-        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped else { return }
+        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped,
+            !groups[slot].isDamaged
+        else { return }
         groups[slot].raft.onInquiry(
             from: Replica(peers[place].node, inquiry.replica), effects: &raftEffects)
         absorb(slot, now: now)

@@ -63,6 +63,7 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
+        guard !groups[slot].isDamaged else { return }
         if log.waitingBytes >= configuration.limits.logQueueBytes,
             case .append(let append) = message, append.count > 0,
             !groups[slot].raft.holdsEntries(of: append)

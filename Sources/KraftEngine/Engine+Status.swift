@@ -135,6 +135,7 @@ extension Group {
 
     var state: GroupStatus.State {
         if isStopped { return .stopped }
+        if isDamaged { return .damaged }
         return isOpened ? .running : .recovering
     }
 }

@@ -69,6 +69,10 @@ struct Group {
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
 
+    /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
+    /// until another takes its place.
+    var isDamaged = false
+
     /// Nil until the group's first session is opened.
     var sessions: GroupSessions?
 
@@ -113,7 +117,7 @@ struct Group {
     var record: GroupRecord {
         GroupRecord(
             name: name, incarnation: incarnation, replica: raft.replica.id, base: base,
-            isWitness: raft.isBornWitness)
+            isWitness: raft.isBornWitness, isDamaged: isDamaged)
     }
 
     /// The oldest segment of the log that it needs.

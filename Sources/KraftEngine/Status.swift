@@ -36,7 +36,8 @@ public struct GroupStatus: Sendable {
     /// Nothing is under way and no timer runs: the group costs nothing.
     public var isQuiesced: Bool
 
-    public enum State: String, Sendable { case running, stopped, recovering }
+    /// `damaged`: what this replica had acknowledged may be lost, so it takes no part.
+    public enum State: String, Sendable { case running, stopped, recovering, damaged }
     public enum Role: String, Sendable { case leader, follower, candidate, learner, witness }
 
     public struct Member: Sendable, Hashable {

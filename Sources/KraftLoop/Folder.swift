@@ -74,10 +74,15 @@ package struct Folder: Sendable {
 
     /// Makes a file of zeros that begins with `header`: durable, with its directory entry, and under
     /// its name only when it is whole.
+    ///
+    /// - `recycling`: a file that nobody needs any more, to be made into it. It loses its name before
+    ///   anything in it changes; its space is kept, so that a full disk needs none. It need not be
+    ///   there.
     package func prepare(
-        _ name: String, sizeBytes: Int, header: [UInt8]
+        _ name: String, sizeBytes: Int, header: [UInt8], recycling old: String? = nil
     ) throws(LoopError) {
         let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
+        if let old { _ = rename(self.path(of: old), temporary) }
         let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
         try file.syncAll()
         guard rename(temporary, path) == 0 else { throw LoopError(-errno, "rename \(temporary)") }

@@ -283,6 +283,7 @@ extension Simulation {
         }
         for write in effects.logWrites { self.write(node, write) }
         for preparation in effects.segmentPreparations { prepare(node, preparation) }
+        for number in effects.segmentRemovals { node.disk.remove(number) }
         for read in effects.logReads { self.read(node, read) }
         performSnapshots(effects, of: node)
         for ready in effects.readsReady { answer(node, token: ready.token, slot: ready.slot) }
