@@ -101,8 +101,6 @@ struct Group {
     var isRestoring: Bool { restoring != nil }
     /// The last that a leader offered, while this replica needs it.
     var offer: SnapshotOffer?
-    /// Its state here is lost.
-    var isDamaged = false
     /// The file of its snapshot can't be read, though the state is in memory: another must be made.
     var isSnapshotRotten = false
     /// The newest snapshot that is durable here.

@@ -56,6 +56,8 @@ struct RunCommand: AsyncParsableCommand {
     var snapshotRateBytes: String?
     @Option(help: "Size of a file of the log, from 8388608. (default: 33554432)")
     var logSegmentBytes: String?
+    @Option(help: "The log gives its oldest files back above that size. (default: 536870912)")
+    var logBudgetBytes: String?
     @Option(help: "A YAML file with settings.") var config: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
@@ -84,6 +86,7 @@ struct RunCommand: AsyncParsableCommand {
                 (.catchUpMilliseconds, catchUpMs), (.snapshotEntries, snapshotEntries),
                 (.snapshotBytes, snapshotBytes), (.snapshotMilliseconds, snapshotIntervalMs),
                 (.snapshotRate, snapshotRateBytes), (.logSegmentBytes, logSegmentBytes),
+                (.logBudgetBytes, logBudgetBytes),
                 (.logLevel, logLevel),
             ]),
             SettingsLayer(environment: environment),

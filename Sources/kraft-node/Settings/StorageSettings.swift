@@ -10,6 +10,8 @@ struct StorageSettings: Equatable {
     /// What the node sends of snapshots in a second.
     var snapshotRate: Int
     var logSegmentBytes: Int
+    /// When the log takes more, its oldest segments are given back.
+    var logBudgetBytes: Int
 
     init(_ reader: SettingsReader) throws(SettingsError) {
         let snapshots = EngineConfiguration.Snapshots()
@@ -25,6 +27,8 @@ struct StorageSettings: Equatable {
             .snapshotRate, default: snapshots.bytesPerSecond, (64 << 10)...most)
         logSegmentBytes = try reader.number(
             .logSegmentBytes, default: log.segmentSizeBytes, (8 << 20)...(1 << 30))
+        logBudgetBytes = try reader.number(
+            .logBudgetBytes, default: log.budgetSizeBytes, (32 << 20)...most)
     }
 
     func apply(to configuration: inout KraftConfiguration) {
@@ -39,5 +43,6 @@ struct StorageSettings: Equatable {
         configuration.snapshots.bytesPerSecond = snapshotRate
         // Segments are whole blocks.
         configuration.log.segmentSizeBytes = logSegmentBytes & ~4_095
+        configuration.log.budgetSizeBytes = logBudgetBytes
     }
 }
