@@ -205,7 +205,8 @@ struct SnapshotTests {
             var largest = 0
             for round in 0..<200 {
                 let value = [UInt8](repeating: UInt8(round), count: 5_000)
-                let commands = Array(repeating: KeyValueStore.Command.put(key, value: value), count: 10)
+                let commands = Array(
+                    repeating: KeyValueStore.Command.put(key, value: value), count: 10)
                 for result in await hot.propose(commands) { _ = try result.get() }
                 largest = max(largest, try size(cluster))
             }

@@ -49,7 +49,10 @@ struct SettingsTests {
         #expect(plain.snapshotBytes == 64 << 20)
         #expect(plain.snapshotMilliseconds == 0)
         let told = try settings(
-            minimum + [(.snapshotEntries, "7"), (.logSegmentBytes, "8388608"), (.logBudgetBytes, "99999999")],
+            minimum + [
+                (.snapshotEntries, "7"), (.logSegmentBytes, "8388608"),
+                (.logBudgetBytes, "99999999"),
+            ],
             environment: ["KRAFT_SNAPSHOT_BYTES": "1024", "KRAFT_SNAPSHOT_RATE_BYTES": "100000"],
             yaml: "snapshot-interval-ms: 60000\n"
         ).storage
