@@ -7,7 +7,7 @@ struct StorageSettings: Equatable {
     var snapshotBytes: Int
     /// And after so much time, if anything came; 0: not for that.
     var snapshotMilliseconds: UInt64
-    /// What the node sends of snapshots in a second.
+    /// What the node sends of snapshots in a second, and what it writes of its own.
     var snapshotRate: Int
     var logSegmentBytes: Int
     /// When the log takes more, its oldest segments are given back.
@@ -41,6 +41,7 @@ struct StorageSettings: Equatable {
             configuration.snapshots.tailSizeBytes, snapshotBytes / 8)
         configuration.snapshots.interval = .milliseconds(snapshotMilliseconds)
         configuration.snapshots.bytesPerSecond = snapshotRate
+        configuration.snapshotWriteBytesPerSecond = snapshotRate
         // Segments are whole blocks.
         configuration.log.segmentSizeBytes = logSegmentBytes & ~4_095
         configuration.log.budgetSizeBytes = logBudgetBytes
