@@ -28,6 +28,9 @@
     case snapshotInstalled(group: GroupName, index: LogIndex, byteCount: UInt64)
     /// A snapshot of the group could not be made, fetched or sent; it will be tried again.
     case snapshotFailed(group: GroupName, reason: String)
+    /// A part of the log on this node isn't what was written there, or is gone. Groups that it may
+    /// concern neither vote nor acknowledge here until their replica is replaced.
+    case logDamaged(segment: UInt64, offset: Int, reason: String)
     /// The group's state on this node is lost: its replica here takes no part any more.
     case replicaDamaged(group: GroupName, reason: String)
     /// The disk failed: the node serves nothing any more.

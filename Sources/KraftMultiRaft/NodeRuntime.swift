@@ -46,7 +46,8 @@ final class NodeRuntime: Sendable {
             engine: engine, loop: loop, transport: transport, files: LogFiles(loop, directory),
             snapshots: FileSnapshots(
                 loop, directory.snapshots,
-                bytesPerSecond: configuration.snapshotWriteBytesPerSecond), queue: queue, hub: hub, registry: registry, logger: logger, node: configuration.node,
+                bytesPerSecond: configuration.snapshotWriteBytesPerSecond),
+            queue: queue, hub: hub, registry: registry, logger: logger, node: configuration.node,
             machines: configuration.machines, whenFenced: whenFenced)
         let address = try transport.start(
             listen: configuration.listen, loop: loop, delegate: driver)

@@ -175,6 +175,60 @@ struct SnapshotTests {
         }
     }
 
+    @Test func `the shared log stays within its budget, although most groups are idle`()
+        async throws
+    {
+        func small(_ configuration: inout KraftConfiguration) {
+            configuration.log.segmentSizeBytes = 256 << 10
+            configuration.log.budgetSizeBytes = 1 << 20
+            configuration.log.batchSizeBytes = 16 << 10
+            configuration.limits.commandSizeBytes = 16 << 10
+            configuration.limits.appendSizeBytes = 16 << 10
+        }
+        func size(_ cluster: TestCluster) throws -> Int {
+            let folder = "\(cluster.folder)/1/wal"
+            return try FileManager.default.contentsOfDirectory(atPath: folder).reduce(0) {
+                // A file may go while it is looked for.
+                let path = "\(folder)/\($1)"
+                let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int
+                return $0 + (size ?? 0)
+            }
+        }
+        try await TestCluster.with(nodes: 1) { cluster in
+            var node = try await cluster.start(1, small)
+            for number in 0..<30 {
+                let group = try await node.createGroup("idle-\(number)") { Counter() }
+                _ = try await group.propose(Int64(number))
+            }
+            let hot = try await node.createGroup("hot") { KeyValueStore() }
+            let key = try #require(KeyValueStore.Key("k"))
+            var largest = 0
+            for round in 0..<200 {
+                let value = [UInt8](repeating: UInt8(round), count: 5_000)
+                let commands = Array(
+                    repeating: KeyValueStore.Command.put(key, value: value), count: 10)
+                for result in await hot.propose(commands) { _ = try result.get() }
+                largest = max(largest, try size(cluster))
+            }
+            // Ten megabytes went through.
+            #expect(largest < 2 << 20, "the log had \(largest) bytes")
+            #expect(await node.status().log.sizeBytes < 2 << 20)
+            #expect(await node.status().log.segmentCount <= 8)
+            await cluster.stop(1)
+            node = try await cluster.start(1, small)
+            for number in 0..<30 {
+                let group = try await node.createGroup("idle-\(number)") { Counter() }
+                #expect(try await group.read(.sum) == Int64(number))
+            }
+            let back = try await node.createGroup("hot") { KeyValueStore() }
+            guard case .value(let value, _) = try await back.read(.get(key)) else {
+                Issue.record("the key is gone")
+                return
+            }
+            #expect(value.first == 199)
+        }
+    }
+
     @Test func `a group may have limits of its own`() async throws {
         try await TestCluster.with(nodes: 1) { cluster in
             let node = try await cluster.start(1)

@@ -40,6 +40,15 @@ struct MetricsText {
         counter(
             "kraft_entries_appended_total", "Entries appended to the log.", node.entriesAppended)
         counter("kraft_proposals_refused_total", "Proposals refused.", node.proposalsRefused)
+        gauge("kraft_log_segments", "Segments of the log in use.", status.log.segmentCount)
+        gauge(
+            "kraft_log_size_bytes", "Bytes of the log's files, prepared ones too.",
+            status.log.sizeBytes)
+        let held = status.groups.compactMap(\.snapshot)
+        gauge("kraft_snapshots", "Groups with a snapshot on this node.", held.count)
+        gauge(
+            "kraft_snapshot_bytes", "Bytes of the groups' newest snapshots on this node.",
+            held.reduce(0) { $0 + Int($1.byteCount) })
         counter("kraft_snapshots_total", "Snapshots taken.", node.snapshotsTaken)
         counter(
             "kraft_snapshots_installed_total", "Snapshots taken over from other nodes.",

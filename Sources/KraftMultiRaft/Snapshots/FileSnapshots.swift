@@ -17,7 +17,8 @@ final class FileSnapshots {
     private let fileLane: PoolLane
     private let restoreLane: PoolLane
 
-    private var captures: [SnapshotName: (work: CaptureWork, then: (Result<UInt64, Failure>) -> Void)]
+    private typealias Captured = (Result<UInt64, Failure>) -> Void
+    private var captures: [SnapshotName: (work: CaptureWork, then: Captured)] = [:]
     /// What goes on later: captures that wait for their share of the disk, restores that could not
     /// open a file.
     private var resting: [(until: UInt64, goOn: () -> Void)] = []
@@ -33,7 +34,6 @@ final class FileSnapshots {
         (self.loop, self.folder, self.bytesPerSecond) = (loop, folder, bytesPerSecond)
         fileLane = PoolLane(loop, limit: 1)
         restoreLane = PoolLane(loop, limit: 2)
-        captures = [:]
     }
 
     /// Work that has not come back.

@@ -5,7 +5,7 @@ import KraftAdmin
 struct GroupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "group",
-        abstract: "Lists groups, shows one, changes who leads it and who is a member, snapshots it.",
+        abstract: "Lists groups, shows one, changes who leads it and who is in it, snapshots it.",
         subcommands: [
             List.self, Show.self, Transfer.self, StepDown.self, Elect.self, Snapshot.self,
             GroupMembersCommand.self,

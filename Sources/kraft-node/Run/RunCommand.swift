@@ -52,10 +52,12 @@ struct RunCommand: AsyncParsableCommand {
     var snapshotBytes: String?
     @Option(help: "… or after so much time, if anything came; 0 is off. (default: 0)")
     var snapshotIntervalMs: String?
-    @Option(help: "Bytes of snapshots that are sent to other nodes in a second. (default: 67108864)")
+    @Option(help: "Bytes of snapshots written, and sent, in a second. (default: 67108864)")
     var snapshotRateBytes: String?
     @Option(help: "Size of a file of the log, from 8388608. (default: 33554432)")
     var logSegmentBytes: String?
+    @Option(help: "The log gives its oldest files back above that size. (default: 536870912)")
+    var logBudgetBytes: String?
     @Option(help: "A YAML file with settings.") var config: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
@@ -84,6 +86,7 @@ struct RunCommand: AsyncParsableCommand {
                 (.catchUpMilliseconds, catchUpMs), (.snapshotEntries, snapshotEntries),
                 (.snapshotBytes, snapshotBytes), (.snapshotMilliseconds, snapshotIntervalMs),
                 (.snapshotRate, snapshotRateBytes), (.logSegmentBytes, logSegmentBytes),
+                (.logBudgetBytes, logBudgetBytes),
                 (.logLevel, logLevel),
             ]),
             SettingsLayer(environment: environment),

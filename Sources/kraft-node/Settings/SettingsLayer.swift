@@ -17,6 +17,7 @@ enum SettingsField: String, CaseIterable, Sendable {
     case snapshotMilliseconds = "snapshot-interval-ms"
     case snapshotRate = "snapshot-rate-bytes"
     case logSegmentBytes = "log-segment-bytes"
+    case logBudgetBytes = "log-budget-bytes"
     case logLevel = "log-level"
 
     /// Its name in the environment: `data-dir` is `KRAFT_DATA_DIR`.

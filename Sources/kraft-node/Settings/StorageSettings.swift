@@ -7,9 +7,11 @@ struct StorageSettings: Equatable {
     var snapshotBytes: Int
     /// And after so much time, if anything came; 0: not for that.
     var snapshotMilliseconds: UInt64
-    /// What the node sends of snapshots in a second.
+    /// What the node sends of snapshots in a second, and what it writes of its own.
     var snapshotRate: Int
     var logSegmentBytes: Int
+    /// When the log takes more, its oldest segments are given back.
+    var logBudgetBytes: Int
 
     init(_ reader: SettingsReader) throws(SettingsError) {
         let snapshots = EngineConfiguration.Snapshots()
@@ -25,14 +27,23 @@ struct StorageSettings: Equatable {
             .snapshotRate, default: snapshots.bytesPerSecond, (64 << 10)...most)
         logSegmentBytes = try reader.number(
             .logSegmentBytes, default: log.segmentSizeBytes, (8 << 20)...(1 << 30))
+        logBudgetBytes = try reader.number(
+            .logBudgetBytes, default: log.budgetSizeBytes, (32 << 20)...most)
     }
 
     func apply(to configuration: inout KraftConfiguration) {
         configuration.snapshots.entryLimit = snapshotEntries
         configuration.snapshots.sizeLimitBytes = snapshotBytes
+        // What stays for followers that are a little behind is a part of that.
+        configuration.snapshots.tailEntries = min(
+            configuration.snapshots.tailEntries, snapshotEntries / 10)
+        configuration.snapshots.tailSizeBytes = min(
+            configuration.snapshots.tailSizeBytes, snapshotBytes / 8)
         configuration.snapshots.interval = .milliseconds(snapshotMilliseconds)
         configuration.snapshots.bytesPerSecond = snapshotRate
+        configuration.snapshotWriteBytesPerSecond = snapshotRate
         // Segments are whole blocks.
         configuration.log.segmentSizeBytes = logSegmentBytes & ~4_095
+        configuration.log.budgetSizeBytes = logBudgetBytes
     }
 }
