@@ -131,6 +131,13 @@ public enum Notice: Sendable {
     /// A message contradicted what this replica committed, or a second leader showed up in its
     /// term: some replica of the group has lost its memory. The message was dropped.
     case contradicted(slot: GroupSlot)
+    /// A group's state up to `index` was written to a snapshot, or one of another node was taken over.
+    case snapshotTaken(slot: GroupSlot, index: LogIndex, byteCount: UInt64)
+    case snapshotInstalled(slot: GroupSlot, index: LogIndex, byteCount: UInt64)
+    /// A snapshot could not be made, fetched or sent; it will be tried again.
+    case snapshotFailed(slot: GroupSlot, reason: String)
+    /// The group's state on this node is lost: its replica here takes no part any more.
+    case replicaDamaged(slot: GroupSlot, reason: String)
     /// Something in the log or the snapshots of this node isn't what was written there, or is gone.
     /// Groups that it may concern neither vote nor acknowledge here until their replica is replaced.
     case damaged(segment: UInt64, offset: Int, reason: String)

@@ -25,6 +25,7 @@ extension Engine {
             }
             groups[slot].isOpened = true
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
+            restore(slot)
             queueApply(slot)
             touch(slot)
             return GroupSlot(rawValue: slot)
@@ -120,13 +121,20 @@ extension Engine {
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
-            log: recovered.terms, options: raftOptions, seed: dice.next(),
+            log: recovered.terms, snapshot: recovered.snapshot?.name.position,
+            options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
+        // With a snapshot, the machine is nowhere before it is restored.
+        let applied = recovered.snapshot == nil ? recovered.terms.base.index : .zero
         var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
             serial: nextSerial, base: recovered.base, raft: raft, index: recovered.index,
-            appliedIndex: recovered.terms.base.index)
+            appliedIndex: applied)
         group.snapshot = recovered.snapshot
+        group.lastCapture = now
+        for run in recovered.index.runs where run.last > raft.snapshot.index {
+            group.bytesSinceCapture += Int(run.payloadCount)
+        }
         group.metadataAt = recovered.metadataAt
         group.hardStateAt = recovered.hardStateAt
         group.isDamaged = recovered.isDamaged
@@ -174,7 +182,7 @@ extension Engine {
 
     public mutating func startGroup(_ slot: GroupSlot, now: Instant) {
         let slot = slot.rawValue
-        guard isLive[slot], groups[slot].isStopped else { return }
+        guard isLive[slot], groups[slot].isStopped, !groups[slot].isDamaged else { return }
         groups[slot].isStopped = false
         // Who leads may have changed meanwhile; what was promised to who led holds on.
         let leader = groups[slot].raft.leader
@@ -205,6 +213,7 @@ extension Engine {
         record.isFormerMember = isFormerMember
         if isFormerMember { formerChanges[group.name] = group.endedChanges }
         let batch = writeGroup(.groupRemoved, record, group.id).batch
+        dropSnapshots(of: slot, after: batch, now: now)
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false

@@ -23,8 +23,8 @@ extension Engine {
         precondition(!isReset || group.index.runs.isEmpty, "a reset with entries")
         let checkpoint = Checkpoint(
             record: group.record, hardState: group.raft.hardState, base: group.raft.log.base,
-            configuration: group.raft.configurations[0], snapshot: group.snapshot,
-            isReset: isReset)
+            configuration: group.raft.configuration(at: group.raft.log.base.index),
+            snapshot: group.snapshot, isReset: isReset)
         var writer = ByteWriter()
         checkpoint.encode(into: &writer)
         let header = RecordHeader(
@@ -140,6 +140,7 @@ extension Engine {
         appended.append(
             AppendedMark(
                 batch: batch, slot: slot, serial: groups[slot].serial, last: first + (count - 1)))
+        groups[slot].bytesSinceCapture += payloadCount
         counters.entriesAppended += UInt64(count)
     }
 
@@ -173,6 +174,8 @@ extension Engine {
         }
         releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
+        if !declined.isEmpty { answerDeclined(now: now) }
+        checkpointsWritten(now: now)
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {
             bootBatch = 0

@@ -237,9 +237,11 @@ extension Engine {
     /// A configuration is committed: a change may have come to its end.
     mutating func membershipApplied(_ slot: Int, _ payload: UnsafeRawBufferPointer) {
         effects.notices.append(.membersChanged(slot: GroupSlot(rawValue: slot)))
-        guard let finished = try? Membership.decode(payload).finished,
-            groups[slot].finishedChanges.last != finished
-        else { return }
+        if let finished = try? Membership.decode(payload).finished { noteFinished(finished, slot) }
+    }
+
+    mutating func noteFinished(_ finished: Membership.FinishedChange, _ slot: Int) {
+        guard groups[slot].finishedChanges.last != finished else { return }
         groups[slot].finishedChanges.append(finished)
         if groups[slot].finishedChanges.count > Group.finishedLimit {
             groups[slot].finishedChanges.removeFirst()
@@ -254,6 +256,7 @@ extension Engine {
             $0.membership.goal?.change == change || $0.membership.finished?.change == change
         }
         if isHeld || group.raft.commitIndex < change.index { return .running }
+        if change.index <= group.raft.log.base.index { return .forgotten }
         // Something else was committed in its place.
         return group.raft.log.term(at: change.index) == change.term ? .forgotten : .lost
     }
@@ -268,7 +271,7 @@ extension Engine {
     /// A leader's message for a replica that isn't here: it may have something to say about that.
     mutating func tellUnknown(_ place: Int, _ envelope: RaftEnvelope, _ message: Message) {
         switch message {
-        case .append, .heartbeat, .timeoutNow: break
+        case .append, .heartbeat, .timeoutNow, .snapshot: break
         default: return
         }
         var out = FieldWriter(
@@ -319,13 +322,16 @@ extension Engine {
             formerReplicas[id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
         } else if let slot = slotOfName[record.name] {
-            // Two groups of one name: this node was told of others first. Without a log and a vote
-            // nobody has ever counted on it here.
+            // Two groups of one name: this node was told of others first, or has missed the end of an
+            // earlier life. Without a log and a vote nobody has ever counted on it here.
+            let here = groups[slot].incarnation
             let raft = groups[slot].raft
             guard raft.log.lastIndex == .zero, raft.hardState == HardState(),
-                !groups[slot].isOpened
+                !groups[slot].isOpened, here <= record.incarnation
             else {
-                effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                if here == record.incarnation {
+                    effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                }
                 return
             }
             formerReplicas[groups[slot].id] = raft.replica.id

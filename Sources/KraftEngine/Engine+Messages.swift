@@ -43,6 +43,9 @@ extension Engine {
         case .info(let info): peers[place].info = info
         case .change(let change): onForwardedChange(place, change, now: now)
         case .changeReply(let reply): onChangeReply(place, reply, now: now)
+        case .fetch(let fetch): onFetch(place, fetch, now: now)
+        case .fetchEnd(let end): onFetchEnd(place, end, now: now)
+        case .chunk: badFrame(place, "a snapshot's bytes on the wrong connection", now: now)
         }
     }
 
@@ -61,13 +64,44 @@ extension Engine {
             !groups[slot].isLeaving
         else { return }
         guard !groups[slot].isDamaged else { return }
-        if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
+        if log.waitingBytes >= configuration.limits.logQueueBytes,
+            case .append(let append) = message, append.count > 0,
+            !groups[slot].raft.holdsEntries(of: append)
+        {
+            return decline(slot, append, from: Replica(peers[place].node, envelope.from))
+        }
         if case .timeoutNow = message, !isTicking(slot) { return }
         if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
+        let offer = raftEffects.offer
         absorb(slot, entries: entries, now: now)
+        if let offer {
+            onOffer(slot, offer, envelope.snapshot, from: peers[place].node, now: now)
+        }
+    }
+
+    /// There is no room for entries now; what brings none is heard all the same. Their leader is told when there is: of each group, for the
+    /// first that were left out.
+    private mutating func decline(_ slot: Int, _ append: Message.Append, from sender: Replica) {
+        rare.appendsDeclined += 1
+        let serial = groups[slot].serial
+        if let known = declined.firstIndex(where: { $0.serial == serial }) {
+            guard declined[known].append.term < append.term else { return }
+            declined.remove(at: known)
+        }
+        declined.append(.init(slot: slot, serial: serial, from: sender, append: append))
+    }
+
+    mutating func answerDeclined(now: Instant) {
+        guard log.waitingBytes <= configuration.limits.logQueueBytes / 2 else { return }
+        let all = declined
+        declined.removeAll(keepingCapacity: true)
+        for one in all where isLive[one.slot] && groups[one.slot].serial == one.serial {
+            groups[one.slot].raft.declined(one.append, by: one.from, effects: &raftEffects)
+            absorb(one.slot, now: now)
+        }
     }
 
     // MARK: What a core wants
@@ -166,8 +200,15 @@ extension Engine {
 
     private mutating func transmit(_ message: Message, to replica: Replica, from slot: Int) {
         guard let place = peerPlace(of: replica.node), peers[place].isReady else { return }
-        let envelope = RaftEnvelope(
+        var envelope = RaftEnvelope(
             group: groups[slot].id, from: groups[slot].raft.replica.id, to: replica.id)
+        if case .snapshot(let offer) = message {
+            rare.offersMade += 1
+            guard let reference = groups[slot].snapshot,
+                reference.name.position == offer.position
+            else { preconditionFailure("offers a state that isn't here") }
+            envelope.snapshot = reference
+        }
         let size = WireMessage.size(message, envelope)
         guard case .append(let append) = message, append.count > 0 else {
             let target = reserve(size, to: place)

@@ -69,6 +69,7 @@ public struct Engine: ~Copyable {
     public let isForgetful: Bool
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
+    var declined: [DeclinedAppend] = []
 
     // This turn.
     var raftEffects = RaftEffects()
@@ -84,6 +85,8 @@ public struct Engine: ~Copyable {
     var turnTime = Instant.zero
     /// Where session entries are put together.
     var sessionScratch = ByteWriter()
+
+    var snapshots = SnapshotTraffic()
 
     var waitingRequests = 0
     /// How many groups this node leads.
@@ -109,6 +112,7 @@ public struct Engine: ~Copyable {
         let recovered = try LogRecovery.recover(
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
+        let snapshotNames = try directory.snapshotNames()
         self.configuration = configuration.fitted()
         self.wire = wire
         self.boot = boot
@@ -164,6 +168,11 @@ public struct Engine: ~Copyable {
         }
         for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
         for group in recovered.groups { _ = insert(group, now: now) }
+        let named = recovered.groups.compactMap { $0.snapshot?.name }
+        for name in snapshotNames where !named.contains(name) {
+            // It was captured or fetched, and the log never came to speak of it.
+            effects.snapshotRemovals.append(name)
+        }
         restoreRoster(recovered, now: now)
         bootBatch = writeRecord(.boot, bootRecord)
     }
@@ -189,9 +198,18 @@ public struct Engine: ~Copyable {
         case .segmentFailed(let number, let reason):
             fence("log segment \(number) could not be prepared: \(reason)", now: now)
         case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
-        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
-            .snapshotWritten, .snapshotWriteFailed, .restored, .restoreFailed:
-            break
+        case .snapshotCaptured(let name, let count): captured(name, byteCount: count, now: now)
+        case .snapshotCaptureFailed(let name, let reason):
+            captureFailed(name, reason: reason, now: now)
+        case .snapshotRead(let id, let bytes): snapshotRead(id, bytes, now: now)
+        case .snapshotReadFailed(let id, let reason):
+            snapshotReadFailed(id, reason: reason, now: now)
+        case .snapshotWritten(let id): snapshotWritten(id, now: now)
+        case .snapshotWriteFailed(let id, let reason):
+            snapshotWriteFailed(id, reason: reason, now: now)
+        case .restored(let slot, let name, let bytes): restored(slot, name, bytes, now: now)
+        case .restoreFailed(let slot, let name, let reason):
+            restoreFailed(slot, name, reason: reason, now: now)
         }
     }
 
@@ -272,8 +290,10 @@ public struct Engine: ~Copyable {
     /// Whether the group's own timers count: not without a state machine, and a node that is about
     /// to go doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
+        // Who restores a state can't serve it soon: others may.
         groups[slot].isRunning && !groups[slot].isDamaged
-            && (groups[slot].raft.isLeader || !(isHandingLeadersOver || isDiskStalled))
+            && (groups[slot].raft.isLeader
+                || !(isHandingLeadersOver || isDiskStalled || groups[slot].isRestoring))
     }
 
     /// A write of the log that doesn't end: whoever leads here can acknowledge nothing, and others
@@ -309,6 +329,7 @@ public struct Engine: ~Copyable {
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
         if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
+        considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
             sendEntries(of: slot)
@@ -319,7 +340,8 @@ public struct Engine: ~Copyable {
             if touched.last == slot { touched.removeLast() }
         }
         let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
-        let wakeAt = min(raftDeadline, groups[slot].requestDeadline)
+        let wakeAt = min(
+            min(raftDeadline, groups[slot].requestDeadline), captureDeadline(of: slot))
         groups[slot].wakeAt = wakeAt
         guard wakeAt != .never else { return }
         nextScan = min(nextScan, wakeAt)
@@ -341,6 +363,9 @@ public struct Engine: ~Copyable {
             if case .down = peers[place].link { continue }
             effects.closes.append(peers[place].connection)
             peers[place].link = .down
+            guard peers[place].bulk.state != .down else { continue }
+            effects.closes.append(peers[place].bulk.connection)
+            peers[place].bulk = BulkLink()
         }
         for stranger in strangers { effects.closes.append(stranger.connection) }
         strangers = []
@@ -366,9 +391,18 @@ struct DeferredMessage {
     var message: Message
 }
 
+/// Entries that found no room in the log's queue: one a group at most.
+struct DeclinedAppend {
+    var slot: Int
+    var serial: UInt64
+    var from: Replica
+    var append: Message.Append
+}
+
 /// How often rare branches were taken, so that tests can tell whether they reached them.
 package struct RareBranches: Sendable {
     package var truncations: UInt64 = 0
+    package var appendsDeclined: UInt64 = 0
     package var tornTailsDropped: UInt64 = 0
     package var damagesFound: UInt64 = 0
     package var segmentsReleased: UInt64 = 0
@@ -396,6 +430,20 @@ package struct RareBranches: Sendable {
     package var sessionRepeatsForgotten: UInt64 = 0
     package var sessionsExpired: UInt64 = 0
     package var sessionsRefused: UInt64 = 0
+    package var snapshotsCaptured: UInt64 = 0
+    package var snapshotsInstalled: UInt64 = 0
+    package var snapshotsRestored: UInt64 = 0
+    package var snapshotsRenewed: UInt64 = 0
+    package var installsRefused: UInt64 = 0
+    package var offersMade: UInt64 = 0
+    package var offersReceived: UInt64 = 0
+    package var fetchesBegun: UInt64 = 0
+    package var fetchesResumed: UInt64 = 0
+    package var fetchesHeldBack: UInt64 = 0
+    package var fetchesDamaged: UInt64 = 0
+    package var fetchesAbandoned: UInt64 = 0
+    package var proposalsJumpedOver: UInt64 = 0
+    package var statesLost: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -453,6 +501,7 @@ extension EngineConfiguration {
         guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
             throw fail("log.batchSizeBytes", "must be at least 4096")
         }
+        try snapshots.validate()
         guard address.utf8.count <= RosterEntry.addressLimit,
             seeds.allSatisfy({ $0.utf8.count <= RosterEntry.addressLimit })
         else { throw fail("address", "must have at most \(RosterEntry.addressLimit) bytes") }
@@ -462,5 +511,27 @@ extension EngineConfiguration {
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
         else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
+    }
+}
+
+extension EngineConfiguration.Snapshots {
+    func validate() throws(KraftError) {
+        for (name, value) in [
+            ("entryLimit", entryLimit), ("sizeLimitBytes", sizeLimitBytes),
+            ("captureLimit", captureLimit), ("installLimit", installLimit),
+            ("serveLimit", serveLimit), ("bytesPerSecond", bytesPerSecond),
+        ] where value < 1 {
+            throw KraftError(.configuration, "snapshots.\(name): must be at least 1")
+        }
+        for (name, value) in [
+            ("tailEntries", tailEntries), ("tailSizeBytes", tailSizeBytes),
+            ("graceEntries", graceEntries), ("graceSizeBytes", graceSizeBytes),
+        ] where value < 0 {
+            throw KraftError(.configuration, "snapshots.\(name): must not be negative")
+        }
+        guard (256...Engine.chunkLimit).contains(chunkSizeBytes) else {
+            throw KraftError(
+                .configuration, "snapshots.chunkSizeBytes: must be from 256 B to 1 MiB")
+        }
     }
 }

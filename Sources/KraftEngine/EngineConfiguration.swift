@@ -18,6 +18,7 @@ public struct EngineConfiguration: Sendable {
     public var timing = Timing()
     public var log = LogLimits()
     public var limits = Limits()
+    public var snapshots = Snapshots()
 
     public struct Peer: Sendable, Hashable {
         public var node: NodeID
@@ -74,6 +75,32 @@ public struct EngineConfiguration: Sendable {
         public var cacheSizeBytes = 32 << 20
         /// A batch is written at the latest when it holds this much.
         public var batchSizeBytes = 4 << 20
+        public init() {}
+    }
+
+    /// When a group's log gives way to a snapshot of its state, and how snapshots move.
+    public struct Snapshots: Sendable {
+        /// A snapshot is due when so many entries, or bytes of them, came since the last one.
+        public var entryLimit = 100_000
+        public var sizeLimitBytes = 64 << 20
+        /// And when so much time has passed since, if anything came; zero: never for that.
+        public var interval = Nanoseconds.zero
+        /// What stays in the log before a snapshot, for followers that are a little behind.
+        public var tailEntries = 10_000
+        public var tailSizeBytes = 8 << 20
+        /// What stays in the log for followers that are catching up, at most.
+        public var graceEntries = 1_000_000
+        public var graceSizeBytes = 256 << 20
+        /// Snapshots that are being made, fetched and sent at once on this node.
+        public var captureLimit = 2
+        public var installLimit = 2
+        public var serveLimit = 4
+        /// What this node sends of snapshots in a second, in bytes.
+        public var bytesPerSecond = 64 << 20
+        /// How much of a snapshot is asked for at once.
+        public var chunkSizeBytes = 256 << 10
+        /// How long an older snapshot is kept for those that are still fetching it.
+        public var retention = Nanoseconds.seconds(600)
         public init() {}
     }
 

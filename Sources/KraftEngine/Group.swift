@@ -82,6 +82,27 @@ struct Group {
     /// Lower bound of the deadlines of those who wait.
     var requestDeadline: Instant = .never
 
+    // Snapshots.
+    /// Nil: as the configuration says.
+    var snapshotPolicy: SnapshotPolicy?
+    /// One that is being made.
+    var capture: SnapshotName?
+    /// It stands in the queue for that.
+    var isCaptureQueued = false
+    var lastCapture: Instant = .zero
+    /// After a failure: not before then.
+    var nextCapture: Instant = .zero
+    /// What its entries have taken of the log since the last one.
+    var bytesSinceCapture = 0
+    /// Who asked for one.
+    var snapshotWaiters: [SnapshotWaiter] = []
+    /// The machine is being brought to this one's state: nothing is applied to or asked of it.
+    var restoring: SnapshotName?
+    var isRestoring: Bool { restoring != nil }
+    /// The last that a leader offered, while this replica needs it.
+    var offer: SnapshotOffer?
+    /// The file of its snapshot can't be read, though the state is in memory: another must be made.
+    var isSnapshotRotten = false
     /// The newest snapshot that is durable here.
     var snapshot: SnapshotReference?
     /// It holds a segment of the log that should go: snapshot its state soon, and keep no entries

@@ -282,6 +282,15 @@ struct SharedLog {
     /// How many segments hold records that count.
     var usedSegments: Int { Int(end.segment - firstSegment) + 1 }
 
+    var status: LogStatus {
+        var status = LogStatus()
+        status.segmentCount = usedSegments
+        let prepared = sizes.prefix(Int(preparedUpTo - firstSegment) + 1)
+        status.sizeBytes =
+            prepared.reduce(0, +) + recyclable.count * limits.segmentSizeBytes
+        return status
+    }
+
     /// Whether all that stands in a segment is durable, and nobody reads there.
     func isAtRest(_ segment: UInt64) -> Bool {
         segment < durableEnd.segment && !readBack.isReading(segment)

@@ -63,6 +63,12 @@ package struct Folder: Sendable {
         }
     }
 
+    /// Gives a file another name, and takes the place of what bears that. Durable after `sync`.
+    package func move(_ name: String, to newName: String) throws(LoopError) {
+        let (old, new) = (path(of: name), path(of: newName))
+        guard rename(old, new) == 0 else { throw LoopError(-errno, "rename \(old)") }
+    }
+
     /// What was made, renamed and removed here survives a power cut.
     package func sync() throws(LoopError) { try File(path, .read).syncAll() }
 

@@ -1,6 +1,7 @@
 import KraftLoop
 
-/// The folder with the log's segment files, `wal/0000000000000001.seg` and so on.
+/// The folder with the log's segment files, `wal/0000000000000001.seg` and so on, and beside it the
+/// one with the snapshots.
 ///
 /// Its calls block. What a crash left unfinished (`*.tmp`) is removed when it is opened.
 struct FileLogDirectory: LogDirectory {
@@ -9,10 +10,12 @@ struct FileLogDirectory: LogDirectory {
     private static let digits = 16
 
     let folder: Folder
+    let snapshots: SnapshotFolder
 
     init(dataFolder: Folder) throws(KraftError) {
         folder = Folder(dataFolder.path(of: FileLogDirectory.folderName))
-        do {
+        do throws(LoopError) {
+            snapshots = try SnapshotFolder(dataFolder: dataFolder)
             try folder.make()
             for name in try folder.names() where name.hasSuffix(Folder.temporarySuffix) {
                 try folder.remove(name)
@@ -52,6 +55,14 @@ struct FileLogDirectory: LogDirectory {
             let block = Block(capacity: try file.size())
             try block.load { (buffer) throws(LoopError) in try file.read(into: buffer, at: 0) }
             return block
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
+    func snapshotNames() throws(KraftError) -> [SnapshotName] {
+        do {
+            return try snapshots.names()
         } catch {
             throw KraftError(storage: error)
         }

@@ -115,13 +115,14 @@ public struct LogTerms: Sendable {
     }
 
     /// The last position not beyond `index` whose term isn't beyond `term`: where a leader and a
-    /// follower that disagree at `index` may still agree. One step skips a whole term.
-    func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition {
+    /// follower that disagree at `index` may still agree. One step skips a whole term. Nil when it
+    /// lies before the base.
+    func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition? {
         var index = min(index, lastIndex)
         for run in runs.reversed() where run.first <= index {
             if run.term <= term { return EntryPosition(index: index, term: run.term) }
             index = run.first.previous
         }
-        return index <= base.index ? base : EntryPosition(index: index, term: base.term)
+        return index >= base.index && base.term <= term ? base : nil
     }
 }

@@ -14,6 +14,8 @@ struct Adder: StateMachine {
 
     func answer(_ query: Void) -> Int64 { sum }
     func digest() -> UInt64 { UInt64(bitPattern: sum) }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(sum) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { sum = try pieces.decode() }
 }
 
 @Test("A sum survives power cuts, a partition and a slow disk", arguments: UInt64(1)...20)
@@ -26,7 +28,7 @@ func sumSurvives(seed: UInt64) {
             if outcome.isDone { told += 1 }
         }
         if round == 5 { simulation.crash(simulation.leader(of: "sums") ?? 1) }
-        if round == 12 { simulation.nodeIDs.forEach { simulation.restart($0) } }
+        if round == 12 { for node in simulation.nodeIDs { simulation.restart(node) } }
         if round == 15 { simulation.partition([2]) }
         if round == 22 { simulation.heal() }
         if round == 24 { simulation.slowDisk(3, for: .seconds(1)) }

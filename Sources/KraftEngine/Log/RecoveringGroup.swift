@@ -210,6 +210,9 @@ struct RecoveringGroup {
         if floor.index > terms.lastIndex {
             problem = problem ?? "entry \(terms.lastIndex.next) is missing"
         }
+        if let position = snapshot?.name.position, terms.term(at: position.index) != position.term {
+            problem = problem ?? "entry \(position.index), which its snapshot ends with, is missing"
+        }
         let held = configurations.filter { $0.index <= terms.lastIndex }
         let group = RecoveredGroup(
             id: id, name: record.name, incarnation: record.incarnation, replica: record.replica,

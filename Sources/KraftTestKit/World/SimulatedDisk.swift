@@ -29,6 +29,20 @@ final class SimulatedDisk: LogDirectory {
         var isEntryDurable = true
     }
 
+    /// A snapshot's file. Its bytes are synced before it gets its name.
+    struct Snapshot {
+        var name: SnapshotName
+        var bytes: [UInt8]
+        /// Whether its directory entry survives a power cut.
+        var isEntryDurable = false
+        /// A bit was changed on purpose.
+        var isRotten = false
+    }
+
+    private(set) var snapshots: [Snapshot] = []
+    /// Files that have no name yet: whoever starts removes them.
+    private(set) var unfinished: [Snapshot] = []
+
     /// Ascending by number.
     private(set) var segments: [Segment] = []
     /// Files that lost their names, as long as the folder wasn't synced: after a power cut they may be
@@ -145,6 +159,69 @@ final class SimulatedDisk: LogDirectory {
         segments[position].isEntryDurable = true
     }
 
+    // MARK: Snapshots
+
+    /// The next bytes of a snapshot that has no name yet. False when they don't fit behind those
+    /// before.
+    func write(_ bytes: [UInt8], of name: SnapshotName, at offset: Int) -> Bool {
+        if offset == 0 {
+            unfinished.removeAll { $0.name == name }
+            unfinished.append(Snapshot(name: name, bytes: []))
+        }
+        guard let place = unfinished.firstIndex(where: { $0.name == name }),
+            unfinished[place].bytes.count == offset
+        else { return false }
+        unfinished[place].bytes += bytes
+        return true
+    }
+
+    /// An unfinished snapshot, synced, gets its name.
+    func nameSnapshot(_ name: SnapshotName) {
+        guard let place = unfinished.firstIndex(where: { $0.name == name }) else { return }
+        snapshots.removeAll { $0.name == name }
+        snapshots.append(unfinished.remove(at: place))
+    }
+
+    /// The folder of the snapshots was synced.
+    func syncSnapshotEntries() {
+        for place in snapshots.indices { snapshots[place].isEntryDurable = true }
+    }
+
+    func snapshot(_ name: SnapshotName) -> Snapshot? { snapshots.first { $0.name == name } }
+
+    func removeSnapshot(_ name: SnapshotName) {
+        snapshots.removeAll { $0.name == name }
+        unfinished.removeAll { $0.name == name }
+    }
+
+    /// A bit of a snapshot rots. Says whether it is there.
+    func rot(_ name: SnapshotName, bit: Int) -> Bool {
+        guard let place = snapshots.firstIndex(where: { $0.name == name }),
+            !snapshots[place].bytes.isEmpty
+        else { return false }
+        let bit = bit % (snapshots[place].bytes.count * 8)
+        snapshots[place].bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+        snapshots[place].isRotten = true
+        return true
+    }
+
+    func snapshotNames() throws(KraftError) -> [SnapshotName] {
+        try operate()
+        unfinished.removeAll()
+        return snapshots.map(\.name)
+    }
+
+    /// A name that no sync of the folder has made durable may be gone.
+    private func loseSnapshotNames() {
+        unfinished.removeAll()
+        snapshots.removeAll { snapshot in
+            let isLost = !snapshot.isEntryDurable && random.chance(500)
+            if isLost { coverage.count(.snapshotNamesLost) }
+            return isLost
+        }
+        syncSnapshotEntries()
+    }
+
     // MARK: Looking
 
     /// Hands out the records that have become durable since the last call.
@@ -173,6 +250,7 @@ final class SimulatedDisk: LogDirectory {
 
     /// The power fails: of what wasn't durable, any part may be gone.
     func losePower() {
+        loseSnapshotNames()
         segments.removeAll { segment in
             let isLost = !segment.isEntryDurable && random.chance(500)
             if isLost { coverage.count(.preparationsLost) }
@@ -311,5 +389,6 @@ final class SimulatedDisk: LogDirectory {
             sync(segment: segments[position].number)
             segments[position].isEntryDurable = true
         }
+        syncSnapshotEntries()
     }
 }

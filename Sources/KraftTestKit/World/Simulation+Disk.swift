@@ -9,6 +9,7 @@ enum DiskStep {
     case nameSegment(UInt64)
     case syncFolder(UInt64)
     case read(LogRead)
+    case snapshot(SnapshotStep)
 }
 
 /// How a log write can fail; the node then fences itself.
@@ -83,11 +84,12 @@ extension Simulation {
             } else {
                 deliver(.logRead(read), to: node, life: life)
             }
+        case .snapshot(let step): perform(step, node)
         }
     }
 
     /// Whether the power fails at this boundary between two steps of the disk.
-    private func losesPowerNow(_ node: SimulatedNode<Machine>) -> Bool {
+    func losesPowerNow(_ node: SimulatedNode<Machine>) -> Bool {
         guard let left = node.diskStepsUntilCrash else { return false }
         guard left > 0 else {
             pastCoverage.count(.crashesBetweenDiskSteps)
@@ -139,7 +141,7 @@ extension Simulation {
         return diskRandom.below(pending.bytes.count / size + 1) * size
     }
 
-    private var drawsFailure: Bool {
+    var drawsFailure: Bool {
         options.disk.failurePerMillion > 0
             && diskRandom.below(1_000_000) < options.disk.failurePerMillion
     }
