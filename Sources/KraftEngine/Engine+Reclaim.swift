@@ -85,6 +85,7 @@ extension Engine {
         }
         // A truncation may have left nothing of a run but what was compacted away.
         groups[slot].index.drop(upTo: groups[slot].raft.log.base.index)
+        if groups[slot].index.byteCount(in: victim) > reclaim.groupLimit { dropTail(of: slot) }
         let held = groups[slot].index.byteCount(in: victim)
         guard held > 0 else { return }
         if !reclaim.isUrgent, held > reclaim.groupLimit || held > reclaim.allowance {
@@ -93,6 +94,7 @@ extension Engine {
                 groups[slot].isSnapshotWanted = true
                 rare.snapshotsWanted += 1
                 touch(slot)
+                reclaim.wantsTurn = true
             }
             return
         }
@@ -103,6 +105,21 @@ extension Engine {
                     position: run.position, slot: slot, serial: groups[slot].serial,
                     first: run.first))
         }
+    }
+
+    /// Entries that a snapshot covers are kept for followers that are a little behind: these must do
+    /// without.
+    private mutating func dropTail(of slot: Int) {
+        let raft = groups[slot].raft
+        let snapshot = raft.snapshot
+        guard snapshot.index > raft.log.base.index, snapshot.index <= raft.commitIndex,
+            groups[slot].isWitness
+                || groups[slot].snapshot?.name.position == snapshot
+                    && groups[slot].appliedIndex >= snapshot.index
+        else { return }
+        groups[slot].raft.compact(upTo: snapshot.index, snapshot: snapshot)
+        groups[slot].index.drop(upTo: snapshot.index)
+        writeCheckpoint(of: slot, isReset: false)
     }
 
     /// All groups were looked at, and what was to be written again has been.
