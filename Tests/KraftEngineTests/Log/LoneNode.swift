@@ -1,8 +1,8 @@
 import KraftRouting
 import KraftTestKit
+import RaftCore
 
 @testable import KraftEngine
-@testable import RaftCore
 
 /// One node without peers, with many groups of which it is the only voter. Its disk is quick.
 final class LoneNode {
@@ -141,8 +141,11 @@ final class LoneNode {
     func compact(_ number: Int) throws {
         let slot = slots[number].rawValue
         let index = engine.groups[slot].appliedIndex
-        guard index > engine.groups[slot].raft.log.base.index else { return }
-        engine.groups[slot].raft.log.compact(upTo: index)
+        guard index > engine.groups[slot].raft.log.base.index,
+            let term = engine.groups[slot].raft.log.term(at: index)
+        else { return }
+        engine.groups[slot].raft.compact(
+            upTo: index, snapshot: EntryPosition(index: index, term: term))
         engine.groups[slot].index.drop(upTo: index)
         engine.groups[slot].isSnapshotWanted = false
         engine.groups[slot].snapshot = SnapshotReference(

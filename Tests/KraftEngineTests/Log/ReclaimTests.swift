@@ -52,7 +52,7 @@ struct ReclaimTests {
         for number in 3..<60 where node.engine.groups[number].raft.log.base == .start {
             #expect(again.ids(number) == Array(1...UInt64(number % 5) + 1))
         }
-        for number in 0..<60 { #expect(again.last(number) > node.last(number)) }
+        for number in 0..<60 { #expect(again.last(number) >= node.last(number)) }
         #expect(again.rare.damagesFound == 0)
         #expect(node.done.count == 4_000 + 60 + (3..<60).reduce(0) { $0 + $1 % 5 + 1 })
     }
