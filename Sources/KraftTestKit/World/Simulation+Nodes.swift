@@ -320,7 +320,8 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
+            let group = node.replica(at: slot).map { groupNames[$0.group].string } ?? "a group"
+            report((.durability, "\(group) on node \(node.id): a message contradicts it"))
         case .snapshotTaken(_, let index, _):
             note("node \(node.id) has a snapshot up to \(index)")
         case .snapshotInstalled(_, let index, _):
