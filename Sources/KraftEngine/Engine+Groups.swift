@@ -31,9 +31,10 @@ extension Engine {
             return GroupSlot(rawValue: slot)
         }
         let membership = try membership(voters, name)
+        // A group that this node has forgotten may have lived here: then it must not begin anew.
         let record = GroupRecord(
             name: name, incarnation: (tombstones[name] ?? 0) + 1, replica: .initial,
-            base: membership)
+            base: membership, isDamaged: isForgetful)
         let id = Engine.groupID(record)
         guard formerReplicas[id] == nil else {
             throw KraftError(
@@ -58,7 +59,8 @@ extension Engine {
             RecoveredGroup(
                 id: id, name: record.name, incarnation: record.incarnation,
                 replica: record.replica, isWitness: record.isWitness, base: record.base,
-                configurations: [.init(index: .zero, membership: record.base)]),
+                configurations: [.init(index: .zero, membership: record.base)],
+                isDamaged: record.isDamaged),
             now: now)
         let (position, batch) = writeGroup(.groupCreated, record, id)
         groups[slot].hardStateBatch = batch
@@ -135,6 +137,7 @@ extension Engine {
         }
         group.metadataAt = recovered.metadataAt
         group.hardStateAt = recovered.hardStateAt
+        group.isDamaged = recovered.isDamaged
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {
@@ -214,6 +217,7 @@ extension Engine {
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false
+        reclaim.isLookWorthwhile = true
         groups[slot].isTouched = false
         groups[slot].isApplyQueued = false
         touched.removeAll { $0 == slot }
@@ -325,7 +329,9 @@ extension Engine {
     /// there is a leader. What leases promise is kept. False if this replica can't lead.
     public mutating func forceElection(_ slot: GroupSlot, now: Instant) -> Bool {
         let slot = slot.rawValue
-        guard !isFenced, isLive[slot], groups[slot].isRunning else { return false }
+        guard !isFenced, isLive[slot], groups[slot].isRunning, !groups[slot].isDamaged else {
+            return false
+        }
         let leader = groups[slot].raft.leader
         if groups[slot].raft.isLeaderSupported, let place = peerPlace(of: leader),
             peers[place].isReady, now < peers[place].promisedUntil

@@ -34,6 +34,7 @@ extension Engine {
         groups[slot].hardStateBatch = batch
         groups[slot].hardStateAt = position
         groups[slot].metadataAt = position
+        reclaim.isLookWorthwhile = true
         return batch
     }
 
@@ -183,6 +184,7 @@ extension Engine {
             complete(.local(waiting.token), .done(index: .zero, replyStart: 0, replyCount: 0))
         }
         if !joinAnswers.isEmpty { answerJoins() }
+        if !declined.isEmpty { answerDeclined(now: now) }
         checkpointsWritten(now: now)
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {

@@ -303,8 +303,12 @@ extension Engine {
     mutating func onInvitation(
         _ place: Int, _ invitation: NodeMessage.Invitation, now: Instant
     ) {
-        let record = invitation.record
+        var record = invitation.record
         let id = invitation.group
+        let known = table.slot(of: id).map { groups[$0] }
+        // This very replica may have lived here and been forgotten; one that takes the place of a
+        // damaged one can't have.
+        record.isDamaged = isForgetful && known?.isDamaged != true
         guard Engine.groupID(record) == id else {
             return badFrame(place, "an invitation to another group than it says", now: now)
         }
@@ -318,13 +322,16 @@ extension Engine {
             formerReplicas[id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
         } else if let slot = slotOfName[record.name] {
-            // Two groups of one name: this node was told of others first. Without a log and a vote
-            // nobody has ever counted on it here.
+            // Two groups of one name: this node was told of others first, or has missed the end of an
+            // earlier life. Without a log and a vote nobody has ever counted on it here.
+            let here = groups[slot].incarnation
             let raft = groups[slot].raft
             guard raft.log.lastIndex == .zero, raft.hardState == HardState(),
-                !groups[slot].isOpened
+                !groups[slot].isOpened, here <= record.incarnation
             else {
-                effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                if here == record.incarnation {
+                    effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                }
                 return
             }
             formerReplicas[groups[slot].id] = raft.replica.id
@@ -360,7 +367,9 @@ extension Engine {
     }
 
     mutating func onInquiry(_ place: Int, _ inquiry: NodeMessage.UnknownReplica, now: Instant) {
-        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped else { return }
+        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped,
+            !groups[slot].isDamaged
+        else { return }
         groups[slot].raft.onInquiry(
             from: Replica(peers[place].node, inquiry.replica), effects: &raftEffects)
         absorb(slot, now: now)

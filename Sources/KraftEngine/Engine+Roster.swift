@@ -199,6 +199,7 @@ extension Engine {
     var nodeLists: NodeLists {
         var lists = NodeLists()
         lists.boot = bootRecord
+        lists.isForgetful = isForgetful
         lists.lives = boots.map { NodeLists.Life(number: $0.key, boot: $0.value) }
             .sorted { $0.number < $1.number }
             .suffix(NodeLists.lifeLimit)

@@ -25,7 +25,8 @@ extension Engine {
             isMembershipCommitted: raft.isMembershipCommitted,
             committedConfiguration: raft.configurations[0].index,
             replicas: replicas,
-            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0)
+            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0,
+            snapshot: group.snapshot)
     }
 
     private func matchIndex(_ raft: Raft, _ position: Int) -> LogIndex {
@@ -57,6 +58,8 @@ extension Engine {
     }
 
     public var nodeMetrics: NodeMetrics { counters }
+
+    public var logStatus: LogStatus { log.status }
 
     /// Whether this node has left the cluster: nobody talks to it any more.
     public var hasLeft: Bool { hasLeftCluster }
@@ -135,6 +138,7 @@ extension Group {
 
     var state: GroupStatus.State {
         if isStopped { return .stopped }
+        if isDamaged { return .damaged }
         return isOpened ? .running : .recovering
     }
 }

@@ -64,8 +64,12 @@ public struct Engine: ~Copyable {
     var log: SharedLog
     var appended = Deque<AppendedMark>()
     var deferred = Deque<DeferredMessage>()
+    var reclaim: Reclaim
+    /// Its log was damaged once: replicas may have lived here of which nothing is known any more.
+    public let isForgetful: Bool
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
+    var declined: [DeclinedAppend] = []
 
     // This turn.
     var raftEffects = RaftEffects()
@@ -119,21 +123,31 @@ public struct Engine: ~Copyable {
         options.appendWindowBytes = configuration.limits.appendWindowBytes
         options.catchUpTimeout = configuration.timing.catchUpTimeout
         raftOptions = options
+        let store = recovered.store
+        // A life whose record is lost counts, too.
+        let lives = max(
+            recovered.lists.boot?.lives ?? 0, recovered.lists.lives.last?.number ?? 0)
+        let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
+        let isBootLost = lives > (recovered.lists.boot?.lives ?? 0)
+        bootRecord = BootRecord(
+            store: store, lives: lives + 1, leaseMilliseconds: configuration.leaseMilliseconds,
+            earlierLeaseMilliseconds: isBootLost
+                ? max(promised, configuration.leaseMilliseconds) : promised,
+            boot: boot)
         log = SharedLog(
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
-            limits: configuration.log, seed: dice.next())
-        var store = recovered.lists.boot?.store ?? 0
-        while store == 0 { store = dice.next() ^ boot }
-        bootRecord = BootRecord(
-            store: store, lives: (recovered.lists.boot?.lives ?? 0) + 1,
-            leaseMilliseconds: configuration.leaseMilliseconds,
-            earlierLeaseMilliseconds: recovered.lists.boot?.leaseMilliseconds ?? 0, boot: boot)
+            life: .init(number: bootRecord.lives, boot: boot), limits: configuration.log,
+            seed: dice.next())
         boots = [:]
         for life in recovered.lists.lives { boots[life.number] = life.boot }
         oldestLife = recovered.lists.lives.first?.number ?? 0
         boots[bootRecord.lives] = boot
-        votesHeldUntil =
-            now + .milliseconds(UInt64(recovered.lists.boot?.holdMilliseconds ?? 0))
+        let held = max(
+            recovered.lists.boot?.holdMilliseconds ?? 0, isBootLost ? bootRecord.holdMilliseconds : 0)
+        votesHeldUntil = now + .milliseconds(UInt64(held))
+        reclaim = Reclaim(
+            firstSegment: recovered.firstSegment, limits: configuration.log)
+        isForgetful = recovered.lists.isForgetful || !recovered.damages.isEmpty
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
@@ -142,6 +156,12 @@ public struct Engine: ~Copyable {
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
         if recovered.isTailTorn { rare.tornTailsDropped += 1 }
+        for damage in recovered.damages {
+            rare.damagesFound += 1
+            effects.notices.append(
+                .damaged(
+                    segment: damage.segment, offset: damage.offset, reason: damage.reason))
+        }
         for tombstone in recovered.lists.tombstones {
             tombstones[tombstone.name] = tombstone.incarnation
         }
@@ -204,6 +224,8 @@ public struct Engine: ~Copyable {
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
         if !leaving.isEmpty { removeLeavers(now: now) }
+        if log.usedSegments > reclaim.budgetSegments || !reclaim.isIdle { reclaimSpace() }
+        effects.segmentRemovals += log.takeRemovals()
         while let preparation = log.takePreparation() {
             effects.segmentPreparations.append(preparation)
         }
@@ -221,7 +243,10 @@ public struct Engine: ~Copyable {
     }
 
     /// When `tick` is due at the latest. `.never` when nothing is.
-    public var nextWakeUp: Instant { isFenced ? .never : min(nodeDeadline, nextScan) }
+    public var nextWakeUp: Instant {
+        if isFenced { return .never }
+        return reclaim.wantsTurn ? turnTime : min(nodeDeadline, nextScan)
+    }
 
     private mutating func tick(now: Instant) {
         guard !isFenced else { return }
@@ -262,7 +287,7 @@ public struct Engine: ~Copyable {
     /// to go doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
         // Who restores a state can't serve it soon: others may.
-        groups[slot].isRunning
+        groups[slot].isRunning && !groups[slot].isDamaged
             && (groups[slot].raft.isLeader
                 || !(isHandingLeadersOver || isDiskStalled || groups[slot].isRestoring))
     }
@@ -362,10 +387,24 @@ struct DeferredMessage {
     var message: Message
 }
 
+/// Entries that found no room in the log's queue: one a group at most.
+struct DeclinedAppend {
+    var slot: Int
+    var serial: UInt64
+    var from: Replica
+    var append: Message.Append
+}
+
 /// How often rare branches were taken, so that tests can tell whether they reached them.
 package struct RareBranches: Sendable {
     package var truncations: UInt64 = 0
+    package var appendsDeclined: UInt64 = 0
     package var tornTailsDropped: UInt64 = 0
+    package var damagesFound: UInt64 = 0
+    package var segmentsReleased: UInt64 = 0
+    package var entriesRewritten: UInt64 = 0
+    package var checkpointsRewritten: UInt64 = 0
+    package var snapshotsWanted: UInt64 = 0
     package var proposalsForwarded: UInt64 = 0
     package var readsForwarded: UInt64 = 0
     package var proposalsParked: UInt64 = 0
@@ -452,6 +491,9 @@ extension EngineConfiguration {
             ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),
             ("pendingBytesPerGroup", limits.pendingBytesPerGroup),
         ] where value < 1 { throw fail("limits.\(name)", "must be at least 1") }
+        guard log.budgetSizeBytes > 0 else {
+            throw fail("log.budgetSizeBytes", "must be at least 1")
+        }
         guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
             throw fail("log.batchSizeBytes", "must be at least 4096")
         }

@@ -67,6 +67,10 @@ public struct EngineConfiguration: Sendable {
     public struct LogLimits: Sendable {
         /// Size of a segment file; at least 64 KiB and four times the largest command.
         public var segmentSizeBytes = 32 << 20
+        /// When the log takes more than this, its oldest segments are given back: what still counts
+        /// there is written again, or snapshotted. Never less than four segments. The log stays under
+        /// twice as much, unless more than that can't be given up.
+        public var budgetSizeBytes = 512 << 20
         /// Recent log bytes kept in memory; older entries are read back from the disk.
         public var cacheSizeBytes = 32 << 20
         /// A batch is written at the latest when it holds this much.
@@ -123,6 +127,12 @@ public struct EngineConfiguration: Sendable {
         /// Inbound connections that have not completed their handshake.
         public var pendingHandshakes = 64
         public init() {}
+    }
+}
+
+extension EngineConfiguration.LogLimits {
+    var budgetSegments: Int {
+        max(4, (budgetSizeBytes + segmentSizeBytes - 1) / segmentSizeBytes)
     }
 }
 

@@ -69,6 +69,10 @@ struct Group {
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
 
+    /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
+    /// until another takes its place.
+    var isDamaged = false
+
     /// Nil until the group's first session is opened.
     var sessions: GroupSessions?
 
@@ -79,6 +83,8 @@ struct Group {
     var requestDeadline: Instant = .never
 
     // Snapshots.
+    /// Nil: as the configuration says.
+    var snapshotPolicy: SnapshotPolicy?
     /// One that is being made.
     var capture: SnapshotName?
     /// It stands in the queue for that.
@@ -95,8 +101,6 @@ struct Group {
     var isRestoring: Bool { restoring != nil }
     /// The last that a leader offered, while this replica needs it.
     var offer: SnapshotOffer?
-    /// Its state here is lost.
-    var isDamaged = false
     /// The file of its snapshot can't be read, though the state is in memory: another must be made.
     var isSnapshotRotten = false
     /// The newest snapshot that is durable here.
@@ -111,7 +115,7 @@ struct Group {
     var record: GroupRecord {
         GroupRecord(
             name: name, incarnation: incarnation, replica: raft.replica.id, base: base,
-            isWitness: raft.isBornWitness)
+            isWitness: raft.isBornWitness, isDamaged: isDamaged)
     }
 
     /// The oldest segment of the log that it needs.

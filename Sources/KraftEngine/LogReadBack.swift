@@ -47,6 +47,16 @@ struct LogReadBack {
         window(position, count: count) != nil
     }
 
+    /// Bytes of a segment are on their way.
+    func isReading(_ segment: UInt64) -> Bool {
+        requests.contains { $0.start.segment == segment }
+    }
+
+    /// Drops what stood in segments before this one.
+    mutating func forget(before segment: UInt64) {
+        windows.removeAll { $0.start.segment < segment }
+    }
+
     private func window(_ position: LogPosition, count: Int) -> Window? {
         windows.last { window in
             window.start <= position && position.segment == window.start.segment

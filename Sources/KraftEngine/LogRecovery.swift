@@ -14,6 +14,8 @@ struct RecoveredLog {
     var groups: [RecoveredGroup] = []
     /// What it says of the node itself.
     var lists = NodeLists()
+    /// Of the data folder: random, made with it.
+    var store: UInt64 = 0
     /// The first segment that counts; older ones are leftovers.
     var start: UInt64 = 1
     /// Segments before `start` that are still there.
@@ -22,6 +24,18 @@ struct RecoveredLog {
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
     var isTailTorn = false
+    /// Where something is lost that may have been acknowledged. All groups that it may concern are
+    /// marked; groups of which nothing else is left may be among what is lost.
+    var damages: [LogDamage] = []
+}
+
+/// Something in a log that isn't what was written there.
+public struct LogDamage: Hashable, Sendable {
+    public var segment: UInt64
+    /// From where on, at the earliest.
+    public var offset: Int
+    /// For a human.
+    public var reason: String
 }
 
 /// One group as the log describes it.
@@ -43,22 +57,46 @@ struct RecoveredGroup {
     /// The records that say whose the group is, and what its term and vote are.
     var metadataAt = LogPosition(rawValue: 0)
     var hardStateAt = LogPosition(rawValue: 0)
+    /// It may have forgotten entries or votes that it had acknowledged. What is here of it was there
+    /// once, but may not be the last word.
+    var isDamaged = false
 }
 
-/// Reads a whole log, record by record, and tells a torn tail from damage.
+/// Reads a whole log, batch by batch, and tells a torn tail from damage.
 ///
 /// A torn tail is the last write, when the crash came before its sync ended: nobody was told of
 /// it. A batch of a **later** write behind a broken one proves that the broken one had been synced,
-/// and so perhaps acknowledged: that is damage, and the node refuses to start.
+/// and so perhaps acknowledged. Where there is none, the sectors tell: see `SectorSums`.
+///
+/// Damage doesn't end the reading: what comes behind says which groups there are, and what they may
+/// not forget. Entries behind damage aren't believed.
 struct LogRecovery {
+    /// What stands behind a segment's last good batch.
+    private struct Rest {
+        var segment: UInt64
+        var offset: Int
+        var kind: Kind
+        /// `known`: damage that was noted already.
+        enum Kind: Hashable { case nothing, torn, known, rotten(String) }
+    }
+
+    /// The end of what could be read of the last write; it may have begun before what is in `block`.
+    private struct LastWrite {
+        var sequence: UInt64
+        var start: LogPosition
+        var batches: [(offset: Int, byteCount: Int)]
+        var block: Block?
+    }
+
     private(set) var log: RecoveredLog
     /// In the order of their beginning.
-    private var groups: [RecoveringGroup?] = []
-    private var places: [GroupID: Int] = [:]  // ordered: looked up only
-    /// For each segment, whether nothing stands behind its last good batch.
-    private var isRestEmpty: [Bool] = []
-    /// Where the last write begins, as far as it is whole, and the segment that holds it.
-    private var lastWrite: (sequence: UInt64, start: LogPosition, block: Block?)?
+    var groups: [RecoveringGroup?] = []
+    var places: [GroupID: Int] = [:]  // ordered: looked up only
+    private var rests: [Rest] = []
+    /// The damage before the next batch is known: that its sequence is too great is no news.
+    private var isGapKnown = false
+    private var newestPrepared: UInt64 = 0
+    private var lastWrite: LastWrite?
     /// What each record adds, for whoever wants to see the entries themselves.
     typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
 
@@ -69,7 +107,14 @@ struct LogRecovery {
         if firstSegment > 1 { log.nextSequence = 0 }
     }
 
+    mutating func change(_ body: (inout RecoveredLog) -> Void) { body(&log) }
+
+    // MARK: A folder
+
     /// Recovers from `directory`; a new log is begun where there is none.
+    ///
+    /// Throws what the directory throws, `conflict` for another node's log, `storage` for a log of
+    /// another version.
     static func recover(
         _ directory: inout some LogDirectory, node: NodeID, clusterID: String,
         limits: EngineConfiguration.LogLimits, seed: UInt64
@@ -77,101 +122,71 @@ struct LogRecovery {
         var dice = Dice(seed: seed)
         var numbers = try directory.segmentNumbers()
         if numbers.isEmpty {
+            let store = max(1, dice.next())
             try directory.prepare(
                 .make(
                     number: 1, nonce: dice.next(), sizeBytes: limits.segmentSizeBytes, node: node,
-                    clusterID: clusterID))
+                    store: store, clusterID: clusterID))
             numbers = [1]
         }
         try directory.sync()
-        var recovery = try read(
-            from: numbers[0], numbers, &directory, node: node, clusterID: clusterID, limits: limits)
+        let owner = (node, clusterID)
+        var recovery = try read(numbers[0]..., [], numbers, &directory, owner, limits)
         if recovery.log.start > numbers[0] {
             // What stands in segments that were given back counts no more, whatever it is.
-            recovery = try read(
-                from: recovery.log.start, numbers, &directory, node: node, clusterID: clusterID,
-                limits: limits)
+            recovery = try read(recovery.log.start..., [], numbers, &directory, owner, limits)
+        } else if recovery.log.start < numbers[0] {
+            let gone = LogDamage(
+                segment: recovery.log.start, offset: 0,
+                reason: "the log begins with segment \(numbers[0]), and should with "
+                    + "\(recovery.log.start)")
+            recovery = try read(numbers[0]..., [gone], numbers, &directory, owner, limits)
         }
-        guard recovery.log.start == recovery.log.firstSegment else {
-            throw damage(recovery.log.start, "it is missing")
-        }
-        try recovery.settle()
+        let isEndLost = recovery.judgeEnd()
+        recovery.settle()
         try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
-        recovery.findTornTail()
-        if recovery.log.isTailTorn {
-            try recovery.leaveTornTail(
+        if recovery.log.store == 0 { recovery.log.store = max(1, dice.next()) }
+        // So that it shows that something is lost, however often the log is read.
+        if isEndLost { recovery.log.nextSequence += 1 }
+        if isEndLost || recovery.log.isTailTorn {
+            try recovery.leaveTail(
                 &directory, limits: limits, node: node, clusterID: clusterID, dice: &dice)
         }
         return recovery.log
     }
 
     private static func read(
-        from first: UInt64, _ numbers: [UInt64], _ directory: inout some LogDirectory, node: NodeID,
-        clusterID: String, limits: EngineConfiguration.LogLimits
+        _ range: PartialRangeFrom<UInt64>, _ damages: [LogDamage], _ numbers: [UInt64],
+        _ directory: inout some LogDirectory, _ owner: (node: NodeID, clusterID: String),
+        _ limits: EngineConfiguration.LogLimits
     ) throws(KraftError) -> LogRecovery {
-        var recovery = LogRecovery(firstSegment: first)
-        recovery.log.leftovers = numbers.filter { $0 < first }
-        for (place, number) in numbers.filter({ $0 >= first }).enumerated() {
-            guard number == first + UInt64(place) else {
-                throw damage(number, "segment \(first + UInt64(place)) is missing before it")
-            }
+        var recovery = LogRecovery(firstSegment: range.lowerBound)
+        recovery.log.leftovers = numbers.filter { $0 < range.lowerBound }
+        for damage in damages { recovery.note(damage) }
+        for number in numbers where number >= range.lowerBound {
             let block = try directory.load(segment: number)
-            try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
-            try recovery.read(block.bytes, number) { _, _ in }
+            try recovery.checkOwner(
+                of: block.bytes, number, node: owner.node, clusterID: owner.clusterID)
+            recovery.read(block.bytes, number) { _, _ in }
             if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
             recovery.keep(block, number, budget: limits.cacheSizeBytes)
         }
         return recovery
     }
 
-    /// An earlier life may have ended because the sync of its last write failed. The system then
-    /// takes the bytes for written and goes on to show them, so that a sync alone would promise
-    /// what isn't so: they are written once more first. Of a write that was durable, nothing changes.
-    private func writeLastAgain(_ directory: inout some LogDirectory) throws(KraftError) {
-        guard let write = lastWrite, let block = write.block,
-            write.start.segment == log.end.segment
-        else { return }
-        try directory.rewrite(
-            segment: log.end.segment, offset: write.start.offset,
-            block.bytes(write.start.offset..<log.end.offset))
-        try directory.sync()
-    }
-
-    /// Reads segments that are in memory, for tools and tests.
-    static func read(
-        _ segments: [(number: UInt64, bytes: UnsafeRawBufferPointer)], visit: Visitor
-    ) throws(KraftError) -> RecoveredLog {
-        var recovery = LogRecovery(firstSegment: segments.first?.number ?? 1)
-        for segment in segments { try recovery.read(segment.bytes, segment.number, visit: visit) }
-        try recovery.settle()
-        return recovery.log
-    }
-
-    /// Takes in the batches behind those that it has seen, of the segment that the log ends in or of
-    /// the one behind; for whoever follows a log as it grows. Says whether there were any.
-    mutating func readOn(
-        _ number: UInt64, _ bytes: UnsafeRawBufferPointer, visit: Visitor
-    ) throws(KraftError) -> Bool {
-        guard let header = SegmentHeader.decode(bytes), header.number == number else {
-            throw LogRecovery.damage(number, "its header is damaged")
-        }
-        let isSame = number == log.end.segment
-        var offset = isSame ? log.end.offset : LogFormat.blockSize
-        let start = offset
-        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
-            offset += size
-            log.end = LogPosition(segment: number, offset: offset)
-        }
-        return offset > start
-    }
-
-    // MARK: Segments
-
     private func checkOwner(
         of bytes: UnsafeRawBufferPointer, _ number: UInt64, node: NodeID, clusterID: String
     ) throws(KraftError) {
-        guard let header = SegmentHeader.decode(bytes) else { return }
+        guard let header = SegmentHeader.decode(bytes) else {
+            guard let version = SegmentHeader.version(bytes), version != LogFormat.version else {
+                return
+            }
+            throw KraftError(
+                .storage,
+                "log segment \(number): it has version \(version) of the format, this program "
+                    + "reads version \(LogFormat.version)")
+        }
         guard header.node == node else {
             throw KraftError(
                 .conflict, "the data folder belongs to node \(header.node), not to node \(node)")
@@ -183,78 +198,28 @@ struct LogRecovery {
         }
     }
 
-    private mutating func read(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
-    ) throws(KraftError) {
-        guard let header = SegmentHeader.decode(bytes), header.number == number else {
-            throw LogRecovery.damage(number, "its header is damaged")
+    /// An earlier life may have ended because the sync of its last write failed. The system then
+    /// takes the bytes for written and goes on to show them, so that a sync alone would promise
+    /// what isn't so: they are written once more first. Of a write that was durable, nothing changes;
+    /// of one that was not whole, what counts is made whole.
+    private func writeLastAgain(_ directory: inout some LogDirectory) throws(KraftError) {
+        guard let write = lastWrite, let block = write.block,
+            write.start.segment == log.end.segment,
+            let nonce = log.nonces.indices.contains(place(of: log.end.segment))
+                ? log.nonces[place(of: log.end.segment)] : nil
+        else { return }
+        for batch in write.batches {
+            SectorSums.seal(
+                block.base + batch.offset, byteCount: batch.byteCount, nonce: nonce,
+                offset: batch.offset)
         }
-        guard UInt64(bytes.count) == header.sizeBytes else {
-            throw LogRecovery.damage(
-                number, "it has \(bytes.count) bytes, and had \(header.sizeBytes)")
-        }
-        log.nonces.append(header.nonce)
-        log.sizes.append(bytes.count)
-        var offset = LogFormat.blockSize
-        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
-            offset += size
-            log.end = LogPosition(segment: number, offset: offset)
-        }
-        try checkRest(bytes, number, from: offset, nonce: header.nonce)
+        try directory.rewrite(
+            segment: log.end.segment, offset: write.start.offset,
+            block.bytes(write.start.offset..<log.end.offset))
+        try directory.sync()
     }
 
-    /// Takes in the batch at `offset` and returns the space it takes; nil where the log ends.
-    private mutating func readBatch(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ offset: Int, nonce: UInt64,
-        visit: Visitor
-    ) throws(KraftError) -> Int? {
-        guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
-            batch.sequence == log.nextSequence || log.nextSequence == 0
-        else { return nil }
-        let end = offset + Int(batch.byteCount)
-        let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
-        // First see that all records are sound: a batch counts whole or not at all.
-        var records: [(RecordHeader, UnsafeRawBufferPointer, Int)] = []
-        var place = offset + LogFormat.batchHeaderSize
-        for _ in 0..<batch.recordCount {
-            guard
-                let record = RecordHeader.decode(whole, at: place, nonce: nonce, offset: place)
-            else { return nil }
-            records.append((record.header, record.payload, place))
-            place += LogFormat.recordSize(payload: record.header.payloadCount)
-        }
-        guard place == end else { return nil }
-        for (header, payload, place) in records {
-            let position = LogPosition(segment: number, offset: place)
-            try take(header, payload, at: position)
-            visit(header, payload)
-        }
-        log.nextSequence = batch.sequence + 1
-        if lastWrite?.sequence != batch.writeSequence {
-            lastWrite = (batch.writeSequence, LogPosition(segment: number, offset: offset), nil)
-        }
-        return LogFormat.roundUp(Int(batch.byteCount), to: LogFormat.blockSize)
-    }
-
-    /// Behind the last good batch there may be nothing, or what is left of one torn write.
-    private mutating func checkRest(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, from start: Int, nonce: UInt64
-    ) throws(KraftError) {
-        var offset = start
-        while offset + LogFormat.batchHeaderSize <= bytes.count {
-            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
-                batch.sequence >= log.nextSequence, batch.writeSequence > log.nextSequence
-            {
-                throw LogRecovery.damage(
-                    number,
-                    "batch \(log.nextSequence) at offset \(start) is damaged, although a later "
-                        + "write stands at offset \(offset)")
-            }
-            offset += LogFormat.blockSize
-        }
-        let rest = UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)...])
-        isRestEmpty.append(!rest.contains { $0 != 0 })
-    }
+    private func place(of segment: UInt64) -> Int { Int(segment - log.firstSegment) }
 
     private mutating func keep(_ block: Block, _ number: UInt64, budget: Int) {
         log.blocks.append(
@@ -272,205 +237,244 @@ struct LogRecovery {
         guard let last = log.blocks.last, last.start.segment == log.end.segment else { return }
         let block = Block(capacity: log.end.offset)
         block.load { target in
-            target.copyMemory(
-                from: UnsafeRawBufferPointer(start: last.block.base, count: target.count))
-            return target.count
+            let source = UnsafeRawBufferPointer(
+                start: last.block.base, count: min(target.count, last.block.count))
+            target.copyMemory(from: source)
+            return source.count
         }
         log.blocks[log.blocks.count - 1].block = block
     }
 
-    /// What is left of a torn write may stand behind the log's end, or at the front of segments
-    /// behind it.
-    private mutating func findTornTail() {
-        let endPlace = Int(log.end.segment - log.firstSegment)
-        log.isTailTorn = isRestEmpty[endPlace...].contains(false)
+    /// Behind the last batch there may be nothing, what is left of one torn write, or damage. Says
+    /// whether something is lost there that no later batch gives away.
+    private mutating func judgeEnd() -> Bool {
+        if newestPrepared > log.firstSegment + UInt64(log.nonces.count) - 1 {
+            note(
+                LogDamage(
+                    segment: log.firstSegment + UInt64(log.nonces.count), offset: 0,
+                    reason: "segments up to \(newestPrepared) are missing"))
+        }
+        for rest in rests where rest.segment >= log.end.segment {
+            switch rest.kind {
+            case .nothing, .known: break
+            case .torn: log.isTailTorn = true
+            case .rotten(let reason):
+                note(LogDamage(segment: rest.segment, offset: rest.offset, reason: reason))
+            }
+        }
+        return log.nextSequence == 0
+            || log.damages.contains {
+                LogPosition(segment: $0.segment, offset: $0.offset) >= log.end
+            }
     }
 
     /// What is left of a torn write could one day pass for part of the log, so the log goes on in
     /// a segment that holds nothing, behind all that hold something.
-    private mutating func leaveTornTail(
+    private mutating func leaveTail(
         _ directory: inout some LogDirectory, limits: EngineConfiguration.LogLimits, node: NodeID,
         clusterID: String, dice: inout Dice
     ) throws(KraftError) {
-        let lastUsed = isRestEmpty.lastIndex(of: false) ?? 0
-        let next = max(log.end.segment, log.firstSegment + UInt64(lastUsed)) + 1
-        if next >= log.firstSegment + UInt64(log.nonces.count) {
+        var used = rests.last { $0.kind != .nothing }?.segment ?? log.end.segment
+        for damage in log.damages { used = max(used, damage.segment) }
+        let present = log.firstSegment + UInt64(log.nonces.count)
+        let next = min(max(log.end.segment, used) + 1, present)
+        if place(of: next) >= log.nonces.count {
             let nonce = dice.next()
             try directory.prepare(
                 .make(
                     number: next, nonce: nonce, sizeBytes: limits.segmentSizeBytes, node: node,
-                    clusterID: clusterID))
+                    store: log.store, clusterID: clusterID))
             log.nonces.append(nonce)
             log.sizes.append(limits.segmentSizeBytes)
         }
         log.end = LogPosition(segment: next, offset: LogFormat.blockSize)
     }
 
-    static func damage(_ segment: UInt64, _ reason: String) -> KraftError {
-        KraftError(.storage, "log segment \(segment): \(reason)")
+    // MARK: Segments
+
+    /// Takes in the batches behind those that it has seen, of the segment that the log ends in or of
+    /// the one behind; for whoever follows a log as it grows. Says whether there were any.
+    mutating func readOn(
+        _ number: UInt64, _ bytes: UnsafeRawBufferPointer, visit: Visitor
+    ) throws(KraftError) -> Bool {
+        guard let header = SegmentHeader.decode(bytes), header.number == number else {
+            throw KraftError(.storage, "log segment \(number): its header is damaged")
+        }
+        let isSame = number == log.end.segment
+        var offset = isSame ? log.end.offset : LogFormat.blockSize
+        let start = offset
+        while let size = readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+            offset += size
+            log.end = LogPosition(segment: number, offset: offset)
+        }
+        if let damage = log.damages.first {
+            throw KraftError(
+                .storage,
+                "log segment \(damage.segment), offset \(damage.offset): \(damage.reason)")
+        }
+        return offset > start
     }
 
-    // MARK: Records
-
-    private mutating func take(
-        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
-    ) throws(KraftError) {
-        guard header.term.rawValue < ByteReader.numberLimit else {
-            throw LogRecovery.damage(
-                position.segment, "a term beyond all limits at offset \(position.offset)")
+    /// Takes in the next segment, whole.
+    mutating func read(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
+    ) {
+        while log.firstSegment + UInt64(log.nonces.count) < number {
+            let missing = log.firstSegment + UInt64(log.nonces.count)
+            lose(missing, 0, "the segment is missing")
+            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [0])
         }
-        switch header.kind {
-        case .groupCreated:
-            let record = try GroupRecord.decode(payload, position)
-            add(RecoveringGroup(id: header.group, record, at: position))
-        case .groupRemoved:
-            let record = try GroupRecord.decode(payload, position)
-            if record.isFormerMember {
-                log.lists.note(former: record.replica, of: header.group)
+        guard let header = SegmentHeader.decode(bytes), header.number == number,
+            log.store == 0 || log.store == header.store
+        else {
+            lose(number, 0, "the segment's header is damaged, or another log's")
+            rests.append(Rest(segment: number, offset: 0, kind: .known))
+            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [bytes.count])
+            return
+        }
+        log.store = header.store
+        log.nonces.append(header.nonce)
+        log.sizes.append(bytes.count)
+        var offset = LogFormat.blockSize
+        while true {
+            if let size = readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+                offset += size
+                log.end = LogPosition(segment: number, offset: offset)
+            } else if let later = laterWrite(bytes, behind: offset, nonce: header.nonce) {
+                lose(
+                    number, offset,
+                    "batch \(log.nextSequence) is damaged, although a later write stands at "
+                        + "offset \(later)")
+                offset = later
             } else {
-                log.lists.note(tombstone: record.incarnation, of: record.name)
+                break
             }
-            if let place = places.removeValue(forKey: header.group) { groups[place] = nil }
-        case .boot: log.lists.note(try decode(payload, position) as BootRecord)
-        case .roster: log.lists.note(try decode(payload, position) as RosterEntry)
-        case .identity:
-            log.lists.note(
-                try decode(payload, position) as PeerIdentity,
-                of: NodeID(UInt32(truncatingIfNeeded: header.count)))
-        case .nodeLists: log.lists.add(try decode(payload, position))
-        case .hardState:
-            let state = HardState(term: header.term, vote: NodeID(UInt32(header.count)))
-            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
-                try group.take(state, at: position)
-            }
-        case .entries:
-            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
-                try group.takeEntries(header, payload, at: position)
-            }
-        case .rewritten:
-            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
-                try group.takeRewritten(header, payload, at: position)
-            }
-        case .checkpoint:
-            let checkpoint: Checkpoint = try decode(payload, position)
-            try change(header, position) { (group) throws(RecoveringGroup.Contradiction) in
-                try group.take(checkpoint, at: position)
-            }
-        case .logStart:
-            let start = header.index.rawValue
-            guard start > log.start, start <= position.segment else {
-                throw LogRecovery.damage(
-                    position.segment, "a senseless start of the log at \(position.offset)")
-            }
-            log.start = start
         }
-    }
-
-    private mutating func add(_ group: RecoveringGroup) {
-        if let place = places[group.id] { groups[place] = nil }
-        places[group.id] = groups.count
-        groups.append(group)
-    }
-
-    private func decode<T: BinaryCodable>(
-        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
-    ) throws(KraftError) -> T {
-        var reader = ByteReader(payload)
-        do throws(ByteReader.Malformed) { return try T(from: &reader) } catch {
-            throw LogRecovery.damage(
-                position.segment, "a record at offset \(position.offset) is malformed")
+        var kind = rest(bytes, from: offset, nonce: header.nonce)
+        if UInt64(bytes.count) != header.sizeBytes {
+            lose(
+                number, min(offset, bytes.count),
+                "the segment has \(bytes.count) bytes, and had \(header.sizeBytes)")
+            kind = .known
         }
+        rests.append(Rest(segment: number, offset: offset, kind: kind))
     }
 
-    private mutating func change(
-        _ header: RecordHeader, _ position: LogPosition,
-        _ body: (inout RecoveringGroup) throws(RecoveringGroup.Contradiction) -> Void
-    ) throws(KraftError) {
-        if places[header.group] == nil {
-            // Its first records are gone, where the log doesn't begin with the first segment.
-            guard log.firstSegment > 1 || header.kind == .checkpoint else {
-                throw LogRecovery.damage(
-                    position.segment, "a record of an unknown group at offset \(position.offset)")
+    /// The next place where a batch stands whose write began after all that was expected at `start`
+    /// had been synced.
+    private func laterWrite(
+        _ bytes: UnsafeRawBufferPointer, behind start: Int, nonce: UInt64
+    ) -> Int? {
+        var offset = start + LogFormat.blockSize
+        while offset + LogFormat.batchHeaderSize <= bytes.count {
+            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+                batch.sequence >= log.nextSequence, batch.writeSequence > log.nextSequence
+            {
+                return offset
             }
-            add(RecoveringGroup(id: header.group, at: position))
+            offset += LogFormat.blockSize
         }
-        guard let place = places[header.group], var group = groups[place] else { return }
-        // Moved out and back, so that it is changed in place.
-        groups[place] = nil
-        defer { groups[place] = group }
-        do throws(RecoveringGroup.Contradiction) {
-            try body(&group)
-        } catch {
-            throw LogRecovery.damage(
-                position.segment, "\(error.reason), at offset \(position.offset)")
-        }
+        return nil
     }
 
-    /// What the records come to, all in all.
-    private mutating func settle() throws(KraftError) {
-        log.groups = []
-        for case let group? in groups {
-            guard let (settled, problem) = group.finished() else {
-                throw LogRecovery.damage(
-                    log.end.segment, "records of group \(group.id), but none says whose it is")
+    /// What a segment holds from `start` on, where no good batch stands and no later write. One
+    /// broken write may: all that can be judged of it must be torn.
+    private func rest(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, nonce: UInt64
+    ) -> Rest.Kind {
+        guard start < bytes.count, let base = bytes.baseAddress else { return .nothing }
+        var offset = start
+        var isTorn = false
+        while offset + LogFormat.blockSize <= bytes.count {
+            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce) {
+                let byteCount = Int(batch.byteCount)
+                let verdict = SectorSums.judge(
+                    bytes, at: offset, byteCount: byteCount, nonce: nonce)
+                // A whole batch stands behind one that is gone.
+                let isWhole = verdict == .sound && batch.sequence == log.nextSequence
+                guard verdict != .rotten, !isWhole, batch.sequence >= log.nextSequence else {
+                    return .rotten("the last write has rotted")
+                }
+                isTorn = true
+                offset += SectorSums.paddedCount(for: byteCount)
+                continue
             }
-            if let problem {
-                throw LogRecovery.damage(
-                    log.end.segment, "group '\(settled.name)': \(problem)")
+            if offset == start, !SectorSums.isZero(base + offset) {
+                return .rotten("the last write has rotted")
             }
-            log.groups.append(settled)
+            offset += LogFormat.blockSize
         }
-    }
-}
-
-/// The payload of the records that tell of a group's beginning and end on this node.
-struct GroupRecord: Hashable {
-    var name: GroupName
-    var incarnation: UInt64
-    var replica: ReplicaID
-    /// The members before the group's first entry.
-    var base: Membership
-    /// Of an end: the group lives on elsewhere, without this node.
-    var isFormerMember = false
-    /// It was added as a witness.
-    var isWitness = false
-
-    var encoded: [UInt8] {
-        var writer = ByteWriter()
-        encode(into: &writer)
-        return writer.bytes
+        if isTorn { return .torn }
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
+        return rest.contains { $0 != 0 } ? .torn : .nothing
     }
 
-    func encode(into writer: inout ByteWriter) {
-        writer.writeString(name.string)
-        writer.write(incarnation)
-        writer.write(position: replica.added)
-        writer.write(UInt8((isFormerMember ? 1 : 0) | (isWitness ? 2 : 0)))
-        base.encode(into: &writer)
-    }
-
-    static func decode(
-        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
-    ) throws(KraftError) -> GroupRecord {
-        var reader = ByteReader(payload)
-        do throws(ByteReader.Malformed) { return try GroupRecord(from: &reader) } catch {
-            throw LogRecovery.damage(
-                position.segment, "a group's record at offset \(position.offset) is damaged")
+    /// Takes in the batch at `offset` and returns the space it takes; nil where the log ends, or can't
+    /// be believed.
+    private mutating func readBatch(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ offset: Int, nonce: UInt64,
+        visit: Visitor
+    ) -> Int? {
+        guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+            batch.sequence >= log.nextSequence,
+            // A gap is proved by a write that began behind it.
+            batch.sequence == log.nextSequence || batch.writeSequence > log.nextSequence
+                || log.nextSequence == 0
+        else { return nil }
+        let size = SectorSums.paddedCount(for: Int(batch.byteCount))
+        guard size <= bytes.count - offset else { return nil }
+        let end = offset + Int(batch.byteCount)
+        let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
+        // First see that all records are sound: a batch counts whole or not at all.
+        var records: [(RecordHeader, UnsafeRawBufferPointer, Int)] = []
+        var place = offset + LogFormat.batchHeaderSize
+        for _ in 0..<batch.recordCount {
+            guard
+                let record = RecordHeader.decode(whole, at: place, nonce: nonce, offset: place)
+            else { return nil }
+            records.append((record.header, record.payload, place))
+            place += LogFormat.recordSize(payload: record.header.payloadCount)
         }
+        guard place == end else { return nil }
+        let isFirst = log.nextSequence == 0
+        let isBegin = number == log.firstSegment && offset == LogFormat.blockSize
+        if isFirst, !isBegin, !isGapKnown {
+            lose(log.firstSegment, LogFormat.blockSize, "the log's first batches are missing")
+        }
+        if batch.sequence != log.nextSequence, !isFirst, !isGapKnown {
+            let rest = rests.last
+            lose(
+                rest?.segment ?? number, rest?.offset ?? offset,
+                "batches \(log.nextSequence) to \(batch.sequence - 1) are missing")
+        }
+        isGapKnown = false
+        newestPrepared = max(newestPrepared, batch.prepared)
+        log.lists.note(batch.life)
+        for (header, payload, place) in records {
+            take(header, payload, at: LogPosition(segment: number, offset: place))
+            visit(header, payload)
+        }
+        log.nextSequence = batch.sequence + 1
+        if lastWrite?.sequence != batch.writeSequence || lastWrite?.start.segment != number {
+            lastWrite = LastWrite(
+                sequence: batch.writeSequence, start: LogPosition(segment: number, offset: offset),
+                batches: [])
+        }
+        lastWrite?.batches.append((offset, Int(batch.byteCount)))
+        return size
     }
-}
 
-extension GroupRecord {
-    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        let string = try reader.readString(limit: GroupName.lengthLimit)
-        guard let name = GroupName(string) else { throw ByteReader.Malformed() }
-        self.name = name
-        incarnation = try reader.readNumber()
-        replica = ReplicaID(added: try reader.readPosition())
-        let flags = try reader.read(UInt8.self)
-        guard flags <= 3 else { throw ByteReader.Malformed() }
-        isFormerMember = flags & 1 != 0
-        isWitness = flags & 2 != 0
-        base = try Membership(from: &reader)
+    // MARK: Damage
+
+    /// What was expected at a place is gone, and what follows may begin with any sequence.
+    private mutating func lose(_ segment: UInt64, _ offset: Int, _ reason: String) {
+        note(LogDamage(segment: segment, offset: offset, reason: reason))
+        isGapKnown = true
+    }
+
+    /// Any group that was there may have lost something in any batch that is lost.
+    mutating func note(_ damage: LogDamage) {
+        log.damages.append(damage)
+        for place in groups.indices { groups[place]?.isDamaged = true }
     }
 }

@@ -35,8 +35,11 @@ public struct GroupStatus: Sendable {
     public var replicas: [Replica]
     /// Nothing is under way and no timer runs: the group costs nothing.
     public var isQuiesced: Bool
+    /// The newest snapshot of its state on this node.
+    public var snapshot: SnapshotReference? = nil
 
-    public enum State: String, Sendable { case running, stopped, recovering }
+    /// `damaged`: what this replica had acknowledged may be lost, so it takes no part.
+    public enum State: String, Sendable { case running, stopped, recovering, damaged }
     public enum Role: String, Sendable { case leader, follower, candidate, learner, witness }
 
     public struct Member: Sendable, Hashable {
@@ -103,6 +106,15 @@ public struct PeerStatus: Sendable {
     public var groups: Int
     /// What the peer told of itself last (`EngineConfiguration.info`); empty if it never did.
     public var info: String
+}
+
+/// What the log takes of the disk.
+public struct LogStatus: Hashable, Sendable {
+    /// Segments with records that count.
+    public var segmentCount = 0
+    /// Of all segment files, those too that are prepared or kept for reuse.
+    public var sizeBytes = 0
+    public init() {}
 }
 
 /// Counters of the whole node since it started.

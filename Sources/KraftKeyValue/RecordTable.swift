@@ -6,8 +6,8 @@ import RaftCore
 ///
 /// Linear probing at a load of at most 3/4; a removal closes the gap by moving later records back
 /// (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm R), so no tombstones
-/// gather. A value: copies share memory until one changes. Records lie in pages, so that a write
-/// while a snapshot is held copies its page and not the whole table.
+/// gather. A value: copies share memory until one changes. Records lie in pages, and pages in
+/// chunks, so that a write while a snapshot is held copies a page and not the whole table.
 struct RecordTable: Sendable {
     struct Hash { var rawValue: UInt64 }
 
@@ -20,8 +20,9 @@ struct RecordTable: Sendable {
     /// Which record; counted over all pages.
     fileprivate struct Number {
         var rawValue: UInt32
-        var page: Int { Int(rawValue) >> RecordTable.pageBits }
-        var offset: Int { Int(rawValue) & (1 << RecordTable.pageBits - 1) }
+        var chunk: Int { Int(rawValue) >> (2 * RecordTable.pageBits) }
+        var page: Int { Int(rawValue) >> RecordTable.pageBits & RecordTable.pageMask }
+        var offset: Int { Int(rawValue) & RecordTable.pageMask }
     }
 
     /// A free one has no bytes.
@@ -37,8 +38,10 @@ struct RecordTable: Sendable {
     /// 0 for an empty slot; otherwise the low half is the record's number plus one and the high
     /// half 32 bits of the key's hash, whose low bits are the slot where the key would like to lie.
     private var slots: [UInt64]
-    /// All pages but the last are full. What a snapshot shares; `slots` it doesn't need.
-    private(set) var pages: [[Record]] = []
+    typealias Page = [Record]
+    typealias Chunk = [Page]
+    /// All pages and chunks but the last are full. What a snapshot shares; `slots` it doesn't need.
+    private(set) var chunks: [Chunk] = []
     private var recordCount = 0
     private var freeRecords: [UInt32] = []
     let seed: UInt64
@@ -49,9 +52,11 @@ struct RecordTable: Sendable {
 
     /// Bounded by the 32 bits that number a record; more keys than that trap.
     static let recordLimit = Int(UInt32.max) - 1
-    /// The first write to a page that a snapshot shares copies 2^pageBits records, the first of all
-    /// copies the list of pages: docs/decisions/0018 has the measurements.
+    /// A page has 2^pageBits records, a chunk as many pages. The first write to a page that a
+    /// snapshot shares copies it, and a chunk's list of pages and the list of chunks when they are
+    /// shared still: docs/decisions/0018 has the measurements.
     private static let pageBits = 7
+    private static let pageMask = 1 << pageBits - 1
     private static let initialSlotCount = 16
 
     init(seed: UInt64) {
@@ -88,41 +93,50 @@ struct RecordTable: Sendable {
     }
 
     func version(at place: Place) -> LogIndex {
-        pages[place.record.page][place.record.offset].version
+        withRecord(place.record) { $0.version }
     }
 
     func valueCount(at place: Place) -> Int {
-        let (page, offset) = (place.record.page, place.record.offset)
-        return pages[page][offset].bytes.count - pages[page][offset].keyCount
+        withRecord(place.record) { $0.bytes.count - $0.keyCount }
+    }
+
+    @inline(__always)
+    private func withRecord<R>(_ number: Number, _ body: (borrowing Record) -> R) -> R {
+        body(chunks[number.chunk][number.page][number.offset])
     }
 
     func withValue<R>(at place: Place, _ body: (UnsafeRawBufferPointer) -> R) -> R {
-        let (page, offset) = (place.record.page, place.record.offset)
-        let keyCount = pages[page][offset].keyCount
-        return pages[page][offset].bytes.withUnsafeBytes {
-            body(UnsafeRawBufferPointer(rebasing: $0[keyCount...]))
+        withRecord(place.record) { record in
+            record.bytes.withUnsafeBytes {
+                body(UnsafeRawBufferPointer(rebasing: $0[record.keyCount...]))
+            }
         }
     }
 
     private func hasKey(_ key: UnsafeRawBufferPointer, _ record: Number) -> Bool {
-        let (page, offset) = (record.page, record.offset)
-        guard pages[page][offset].keyCount == key.count else { return false }
-        return pages[page][offset].bytes.withUnsafeBytes { stored in
-            // Eight bytes at a time: keys are short, and a look-up is on every command's way.
-            var offset = 0
-            while offset + 8 <= key.count {
-                guard
-                    stored.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                        == key.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                else { return false }
-                offset += 8
-            }
-            while offset < key.count {
-                guard stored[offset] == key[offset] else { return false }
-                offset += 1
-            }
-            return true
+        withRecord(record) { record in
+            record.keyCount == key.count
+                && record.bytes.withUnsafeBytes { RecordTable.begins($0, with: key) }
         }
+    }
+
+    private static func begins(
+        _ stored: UnsafeRawBufferPointer, with key: UnsafeRawBufferPointer
+    ) -> Bool {
+        // Eight bytes at a time: keys are short, and a look-up is on every command's way.
+        var offset = 0
+        while offset + 8 <= key.count {
+            guard
+                stored.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                    == key.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            else { return false }
+            offset += 8
+        }
+        while offset < key.count {
+            guard stored[offset] == key[offset] else { return false }
+            offset += 1
+        }
+        return true
     }
 
     private func recordNumber(_ slot: UInt64) -> Number {
@@ -156,18 +170,20 @@ struct RecordTable: Sendable {
     private mutating func place(_ record: consuming Record) -> Number {
         if let free = freeRecords.popLast() {
             let number = Number(rawValue: free)
-            pages[number.page][number.offset] = record
+            chunks[number.chunk][number.page][number.offset] = record
             return number
         }
         precondition(recordCount < RecordTable.recordLimit, "more keys than a group can hold")
         let number = Number(rawValue: UInt32(recordCount))
         recordCount += 1
         if number.offset == 0 {
-            pages.append([])
-            // The first page grows with its records: there are thousands of small stores.
-            if number.page > 0 { pages[number.page].reserveCapacity(1 << RecordTable.pageBits) }
+            if number.page == 0 { chunks.append([]) }
+            var page: Page = []
+            // The first one grows with its records: there are thousands of small stores.
+            if number.rawValue > 0 { page.reserveCapacity(1 << RecordTable.pageBits) }
+            chunks[number.chunk].append(page)
         }
-        pages[number.page].append(record)
+        chunks[number.chunk][number.page].append(record)
         return number
     }
 
@@ -194,26 +210,35 @@ struct RecordTable: Sendable {
     private mutating func change(
         _ place: Place, version: LogIndex, _ body: (inout Record) -> Void
     ) {
-        let offset = place.record.offset
+        let number = place.record
         // One check of whether the page is shared, however often it is used inside.
-        let change = pages[place.record.page].withUnsafeMutableBufferPointer { page in
-            let old = (share: page[offset].share, size: page[offset].bytes.count)
-            body(&page[offset])
-            page[offset].version = version
-            let share = RecordTable.share(of: page[offset])
-            page[offset].share = share
-            return (share: share &- old.share, size: page[offset].bytes.count - old.size)
+        let change = RecordTable.change(&chunks[number.chunk][number.page][number.offset]) {
+            body(&$0)
+            $0.version = version
         }
         sum &+= change.share
         contentSizeBytes += change.size
     }
 
+    @inline(__always)
+    private static func change(
+        _ record: inout Record, _ body: (inout Record) -> Void
+    ) -> (share: UInt64, size: Int) {
+        let old = (share: record.share, size: record.bytes.count)
+        body(&record)
+        record.share = share(of: record)
+        return (record.share &- old.share, record.bytes.count - old.size)
+    }
+
     mutating func remove(at place: Place) {
-        let (page, offset) = (place.record.page, place.record.offset)
-        sum &-= pages[page][offset].share
-        contentSizeBytes -= pages[page][offset].bytes.count
+        let change = RecordTable.change(
+            &chunks[place.record.chunk][place.record.page][place.record.offset]
+        ) {
+            $0 = Record(bytes: [], keyCount: 0, version: .zero, share: 0)
+        }
+        sum &+= change.share
+        contentSizeBytes += change.size
         count -= 1
-        pages[page][offset] = Record(bytes: [], keyCount: 0, version: .zero, share: 0)
         freeRecords.append(place.record.rawValue)
         closeGap(at: place.slot)
     }
@@ -251,6 +276,7 @@ struct RecordTable: Sendable {
     }
 
     private static func share(of record: borrowing Record) -> UInt64 {
+        if record.bytes.isEmpty { return 0 }
         // The seed binds the version and the border between key and value.
         let seed = record.version.rawValue &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(record.keyCount)
         return record.bytes.withUnsafeBytes {

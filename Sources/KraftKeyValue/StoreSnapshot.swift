@@ -26,19 +26,21 @@ public struct StoreSnapshot: StateSnapshot {
     /// A piece ends when it is at least that long, or within a longer value.
     static let pieceSizeBytes = 64 << 10
 
-    private let pages: [[RecordTable.Record]]
+    /// Those that are written are let go: the store needn't copy them any more.
+    private var chunks: [RecordTable.Chunk]
     private let keyCount: Int
     private let contentSizeBytes: Int
     private let digest: UInt64
 
     private var hasBegun = false
+    private var chunk = 0
     private var page = 0
     private var offset = 0
     /// Of the record's bytes, how many are written.
     private var written = 0
 
     init(_ table: RecordTable) {
-        pages = table.pages
+        chunks = table.chunks
         keyCount = table.count
         contentSizeBytes = table.contentSizeBytes
         digest = table.digest
@@ -53,33 +55,41 @@ public struct StoreSnapshot: StateSnapshot {
             writer.write(digest)
             return true
         }
-        while writer.count < StoreSnapshot.pieceSizeBytes, page < pages.count {
-            writeRecord(into: &writer)
+        while writer.count < StoreSnapshot.pieceSizeBytes, chunk < chunks.count {
+            guard writeRecord(chunks[chunk][page][offset], into: &writer) else { break }
+            goOn()
         }
         return writer.count > 0
     }
 
-    /// Writes the next record, or as much of it as the piece has room for.
-    private mutating func writeRecord(into writer: inout ByteWriter) {
-        let room = StoreSnapshot.pieceSizeBytes - writer.count
-        let keyCount = pages[page][offset].keyCount
-        let size = pages[page][offset].bytes.count
-        if size > 0 {
-            if written == 0 {
-                writer.write(UInt16(keyCount))
-                writer.write(UInt32(size - keyCount))
-                writer.write(pages[page][offset].version.rawValue)
-            }
-            let end = min(size, max(written + room, keyCount))
-            pages[page][offset].bytes.withUnsafeBytes { bytes in
-                writer.write(raw: UnsafeRawBufferPointer(rebasing: bytes[written..<end]))
-            }
-            written = end
-            guard end == size else { return }
-        }
-        written = 0
+    private mutating func goOn() {
         offset += 1
-        if offset == pages[page].count { (page, offset) = (page + 1, 0) }
+        guard offset == chunks[chunk][page].count else { return }
+        chunks[chunk][page] = []
+        (page, offset) = (page + 1, 0)
+        guard page == chunks[chunk].count else { return }
+        chunks[chunk] = []
+        (chunk, page) = (chunk + 1, 0)
+    }
+
+    /// Writes the record, or as much of what is left of it as the piece has room for: then false.
+    private mutating func writeRecord(
+        _ record: RecordTable.Record, into writer: inout ByteWriter
+    ) -> Bool {
+        let size = record.bytes.count
+        guard size > 0 else { return true }
+        if written == 0 {
+            writer.write(UInt16(record.keyCount))
+            writer.write(UInt32(size - record.keyCount))
+            writer.write(record.version.rawValue)
+        }
+        let room = StoreSnapshot.pieceSizeBytes - writer.count
+        let end = min(size, max(written + room, record.keyCount))
+        record.bytes.withUnsafeBytes { bytes in
+            writer.write(raw: UnsafeRawBufferPointer(rebasing: bytes[written..<end]))
+        }
+        written = end == size ? 0 : end
+        return end == size
     }
 }
 

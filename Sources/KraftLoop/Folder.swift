@@ -63,21 +63,10 @@ package struct Folder: Sendable {
         }
     }
 
-    /// Replaces what bears the new name. Durable after `sync`.
-    package func rename(_ name: String, to newName: String) throws(LoopError) {
+    /// Gives a file another name, and takes the place of what bears that. Durable after `sync`.
+    package func move(_ name: String, to newName: String) throws(LoopError) {
         let (old, new) = (path(of: name), path(of: newName))
-        guard Self.rename(old, new) == 0 else { throw LoopError(-errno, "rename \(old)") }
-    }
-
-    /// The system's call, which the method above hides.
-    private static func rename(_ old: String, _ new: String) -> Int32 {
-        #if canImport(Glibc)
-            Glibc.rename(old, new)
-        #elseif canImport(Musl)
-            Musl.rename(old, new)
-        #else
-            Darwin.rename(old, new)
-        #endif
+        guard rename(old, new) == 0 else { throw LoopError(-errno, "rename \(old)") }
     }
 
     /// What was made, renamed and removed here survives a power cut.
@@ -85,13 +74,18 @@ package struct Folder: Sendable {
 
     /// Makes a file of zeros that begins with `header`: durable, with its directory entry, and under
     /// its name only when it is whole.
+    ///
+    /// - `recycling`: a file that nobody needs any more, to be made into it. It loses its name before
+    ///   anything in it changes; its space is kept, so that a full disk needs none. It need not be
+    ///   there.
     package func prepare(
-        _ name: String, sizeBytes: Int, header: [UInt8]
+        _ name: String, sizeBytes: Int, header: [UInt8], recycling old: String? = nil
     ) throws(LoopError) {
-        let temporary = path(of: name + Folder.temporarySuffix)
+        let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
+        if let old { _ = rename(self.path(of: old), temporary) }
         let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
         try file.syncAll()
-        try rename(name + Folder.temporarySuffix, to: name)
+        guard rename(temporary, path) == 0 else { throw LoopError(-errno, "rename \(temporary)") }
         try sync()
     }
 }

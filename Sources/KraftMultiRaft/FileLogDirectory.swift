@@ -79,7 +79,11 @@ struct FileLogDirectory: LogDirectory {
     func prepareFile(_ segment: SegmentPreparation) throws(LoopError) {
         try folder.prepare(
             FileLogDirectory.name(of: segment.number), sizeBytes: segment.sizeBytes,
-            header: segment.header)
+            header: segment.header, recycling: segment.recycles.map(FileLogDirectory.name))
+    }
+
+    func removeFile(_ number: UInt64) throws(LoopError) {
+        try folder.remove(FileLogDirectory.name(of: number))
     }
 
     func rewrite(

@@ -36,6 +36,7 @@ extension NodeDriver {
                 }
             }
         }
+        for number in effects.segmentRemovals { files.remove(number) }
         for read in effects.logReads {
             files.read(read) { [self] result in
                 switch result {

@@ -24,6 +24,7 @@ extension NodeDriver {
             groups[slot.rawValue] = DrivenGroup(
                 id: engine.id(of: slot), name: name, box: box)
             engine.setPriority(slot, options.priority)
+            engine.setSnapshotPolicy(slot, options.snapshots)
             opener.slot = slot
             opening[name] = [call]
         } catch {

@@ -230,6 +230,21 @@ extension Raft {
 
     // MARK: Follower
 
+    /// Whether an append brings nothing that the log lacks. One that does may be declined. To ignore
+    /// one that doesn't may leave this replica without the commit index, for the leader, whom earlier
+    /// copies satisfy, holds that for told.
+    public func holdsEntries(of m: Message.Append) -> Bool {
+        // What is compacted away is committed, so a leader's log holds the same.
+        let compacted = max(m.previous.index, log.base.index) - m.previous.index
+        guard compacted > 0 || log.term(at: m.previous.index) == m.previous.term else {
+            return false
+        }
+        guard compacted < m.count else { return true }
+        let rest = m.count - compacted
+        let start = m.previous.index + compacted
+        return log.matching(after: start, count: rest, term: m.entriesTerm) == rest
+    }
+
     mutating func onAppend(
         from sender: Replica, _ m: Message.Append,
         _ memberships: [(offset: Int, membership: Membership)], now: Instant,
@@ -318,6 +333,21 @@ extension Raft {
         acknowledgedIndex = index
         let reply = Message.AppendReply(term: term, index: index, isRejected: false, hint: .start)
         effects.messages.append((Replica(leader, leaderID), .appendReply(reply)))
+    }
+
+    /// An append of `sender` could not be taken in for lack of room, and now there is some: the
+    /// leader is asked to go on from where this log ends, instead of finding out by a time-out.
+    public func declined(_ m: Message.Append, by sender: Replica, effects: inout RaftEffects) {
+        guard role == .follower, !isRemoved, m.term == term, leader == sender.node,
+            !holdsEntries(of: m)
+        else { return }
+        // Named by its end: its beginning may be acknowledged already, and a refusal of that is old.
+        let end = m.previous.index + m.count
+        // More may have come meanwhile, and been acknowledged.
+        let known = max(verifiedIndex, m.previous.index)
+        let hint = log.lastPosition(notBeyond: known, term: term) ?? log.base
+        let reply = Message.AppendReply(term: term, index: end, isRejected: true, hint: hint)
+        effects.messages.append((sender, .appendReply(reply)))
     }
 
     private func reject(

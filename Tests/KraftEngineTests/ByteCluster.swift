@@ -286,6 +286,7 @@ final class ByteCluster {
             try? nodes[place].memory.prepare(segment)
             pending.append(.prepared(node: place, segment.number))
         }
+        for number in effects.segmentRemovals { nodes[place].memory.segments[number] = nil }
         for read in effects.logReads { pending.append(.read(node: place, read)) }
         for completion in effects.completions {
             nodes[place].done[completion.token] = completion.outcome

@@ -23,6 +23,7 @@ struct LogMemory: LogDirectory {
     }
 
     mutating func prepare(_ segment: SegmentPreparation) throws(KraftError) {
+        if let old = segment.recycles { segments[old] = nil }
         segments[segment.number] =
             segment.header
             + [UInt8](repeating: 0, count: segment.sizeBytes - segment.header.count)
@@ -71,6 +72,7 @@ struct LogUnderTest {
             limits: limits, seed: 1)
         log = SharedLog(
             recovered: recovered, node: LogUnderTest.node, clusterID: LogUnderTest.clusterID,
+            life: .init(number: (recovered.lists.lives.last?.number ?? 0) + 1, boot: 7),
             limits: limits, seed: 2)
     }
 

@@ -133,7 +133,7 @@ struct SnapshotTests {
                 }
             }
         }
-        #expect(pieces.count > 5)
+        #expect(pieces.count > 4)
         #expect(store.digest() != digest)
         #expect(try restored(pieces).digest() == digest)
     }

@@ -39,6 +39,9 @@ struct NodeLists {
     /// The last replica of a group that was a member here and isn't any more.
     var formers: [Former] = []
 
+    /// The log was damaged once: replicas may have lived here that nothing is known of any more.
+    var isForgetful = false
+
     // While a log is read; groups come and go by the thousand.
     private var placeOfName: [GroupName: Int] = [:]  // ordered: looked up only
     private var placeOfFormer: [GroupID: Int] = [:]  // ordered: looked up only
@@ -52,7 +55,8 @@ struct NodeLists {
         note(Life(number: boot.lives, boot: boot.boot))
     }
 
-    private mutating func note(_ life: Life) {
+    mutating func note(_ life: Life) {
+        if lives.last == life { return }
         let place = lives.lastIndex { $0.number <= life.number }
         if let place, lives[place].number == life.number {
             lives[place] = life
@@ -91,6 +95,7 @@ struct NodeLists {
     }
 
     mutating func add(_ part: NodeLists) {
+        isForgetful = isForgetful || part.isForgetful
         for life in part.lives { note(life) }
         if let boot = part.boot { note(boot) }
         for entry in part.roster { note(entry) }
@@ -108,6 +113,7 @@ struct NodeLists {
         var parts: [NodeLists] = []
         var part = NodeLists()
         part.boot = boot
+        part.isForgetful = isForgetful
         var count = 0
         func next() {
             count += 1
@@ -142,7 +148,7 @@ struct NodeLists {
 
 extension NodeLists: BinaryCodable {
     func encode(into writer: inout ByteWriter) {
-        writer.write(UInt8(boot == nil ? 0 : 1))
+        writer.write(UInt8(boot == nil ? 0 : 1) | UInt8(isForgetful ? 2 : 0))
         boot?.encode(into: &writer)
         writer.write(UInt32(lives.count))
         for life in lives {
@@ -170,7 +176,9 @@ extension NodeLists: BinaryCodable {
 
     // Every item takes bytes, so a count that lies ends with them.
     init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        if try reader.readFlag() { boot = try BootRecord(from: &reader) }
+        let flags = try reader.readFlags(known: 3)
+        isForgetful = flags & 2 != 0
+        if flags & 1 != 0 { boot = try BootRecord(from: &reader) }
         for _ in 0..<(try reader.read(UInt32.self)) {
             lives.append(Life(number: try reader.read(), boot: try reader.read()))
         }

@@ -31,6 +31,8 @@ struct RecoveringGroup {
     let id: GroupID
     /// Nil while the record that tells whose it is hasn't come.
     private(set) var record: GroupRecord?
+    /// Something of it may be lost: from then on no entries are believed.
+    var isDamaged: Bool
     /// Nothing of its log is in segments that are gone, so that a gap shows at once.
     private var isWhole: Bool
     private(set) var base = EntryPosition.start
@@ -52,14 +54,16 @@ struct RecoveringGroup {
     init(id: GroupID, _ record: GroupRecord, at position: LogPosition) {
         self.id = id
         self.record = record
+        isDamaged = record.isDamaged
         isWhole = true
         floor = .init(index: .zero, membership: record.base)
         (metadataAt, hardStateAt) = (position, position)
     }
 
     /// A group whose first records are gone.
-    init(id: GroupID, at position: LogPosition) {
+    init(id: GroupID, isDamaged: Bool, at position: LogPosition) {
         self.id = id
+        self.isDamaged = isDamaged
         isWhole = false
         (metadataAt, hardStateAt) = (position, position)
     }
@@ -71,7 +75,10 @@ struct RecoveringGroup {
     // MARK: Records
 
     mutating func take(_ state: HardState, at position: LogPosition) throws(Contradiction) {
-        guard state.term >= hardState.term else { throw Contradiction(reason: "a term falls") }
+        guard state.term >= hardState.term else {
+            if isDamaged { return }
+            throw Contradiction(reason: "a term falls")
+        }
         hardState = state
         hardStateAt = position
     }
@@ -80,6 +87,7 @@ struct RecoveringGroup {
         _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
     ) throws(Contradiction) {
         let found = try check(header, payload)
+        if isDamaged { return }
         guard header.index > base.index, header.index > floor?.index ?? .zero else {
             throw Contradiction(reason: "committed entries are overwritten")
         }
@@ -111,7 +119,7 @@ struct RecoveringGroup {
     ) throws(Contradiction) {
         let found = try check(header, payload)
         let piece = RecoveringGroup.piece(header, position)
-        guard !isWhole || piece.last <= last.index else {
+        guard !isWhole || isDamaged || piece.last <= last.index else {
             throw Contradiction(reason: "entries that don't fit are written again")
         }
         moved.append(piece)
@@ -130,13 +138,10 @@ struct RecoveringGroup {
     mutating func take(
         _ checkpoint: Checkpoint, at position: LogPosition
     ) throws(Contradiction) {
-        if record != nil {
-            guard checkpoint.base.index >= base.index else {
-                throw Contradiction(reason: "a compaction is taken back")
-            }
-        }
-        guard checkpoint.hardState.term >= hardState.term else {
-            throw Contradiction(reason: "a term falls")
+        let isLater = record == nil || checkpoint.base.index >= base.index
+        guard isLater, checkpoint.hardState.term >= hardState.term else {
+            if isDamaged { return }
+            throw Contradiction(reason: "a compaction or a term is taken back")
         }
         if checkpoint.isReset {
             pieces = []
@@ -145,7 +150,7 @@ struct RecoveringGroup {
             configurations = []
             isWhole = true
         } else {
-            guard !isWhole || checkpoint.base.index <= last.index else {
+            guard !isWhole || isDamaged || checkpoint.base.index <= last.index else {
                 throw Contradiction(reason: "more is compacted than there was")
             }
             let kept = pieces.firstIndex { $0.last > checkpoint.base.index } ?? pieces.count
@@ -153,6 +158,7 @@ struct RecoveringGroup {
             moved.removeAll { $0.last <= checkpoint.base.index }
         }
         record = checkpoint.record
+        isDamaged = isDamaged || checkpoint.record.isDamaged
         base = checkpoint.base
         hardState = checkpoint.hardState
         floor = checkpoint.configuration
@@ -212,7 +218,7 @@ struct RecoveringGroup {
             id: id, name: record.name, incarnation: record.incarnation, replica: record.replica,
             isWitness: record.isWitness, base: record.base, configurations: [floor] + held,
             hardState: hardState, terms: terms, index: index, snapshot: snapshot,
-            metadataAt: metadataAt, hardStateAt: hardStateAt)
+            metadataAt: metadataAt, hardStateAt: hardStateAt, isDamaged: isDamaged)
         return (group, problem)
     }
 

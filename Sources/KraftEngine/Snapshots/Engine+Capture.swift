@@ -95,18 +95,20 @@ extension Engine {
         guard turnTime >= groups[slot].nextCapture else { return false }
         if groups[slot].isSnapshotRotten { return true }
         guard applied > held else { return false }
-        return groups[slot].isSnapshotWanted || applied - held >= limits.entryLimit
-            || groups[slot].bytesSinceCapture >= limits.sizeLimitBytes
-            || limits.interval > .zero && turnTime >= groups[slot].lastCapture + limits.interval
+        let policy = snapshotPolicy(of: slot)
+        return groups[slot].isSnapshotWanted || applied - held >= policy.entryLimit
+            || groups[slot].bytesSinceCapture >= policy.sizeLimitBytes
+            || policy.interval > .zero && turnTime >= groups[slot].lastCapture + policy.interval
     }
 
     /// When the group must be looked at because of the time that has passed since its last snapshot.
     func captureDeadline(of slot: Int) -> Instant {
-        guard limits.interval > .zero, groups[slot].capture == nil,
+        let interval = snapshotPolicy(of: slot).interval
+        guard interval > .zero, groups[slot].capture == nil,
             !groups[slot].isCaptureQueued, groups[slot].isRunning,
             groups[slot].appliedIndex > groups[slot].raft.snapshot.index
         else { return .never }
-        return max(groups[slot].lastCapture + limits.interval, groups[slot].nextCapture)
+        return max(groups[slot].lastCapture + interval, groups[slot].nextCapture)
     }
 
     /// Orders captures of what is due, at the end of a turn: nothing is applied any more before the
@@ -207,7 +209,7 @@ extension Engine {
         guard let slot = table.slot(of: name.group), groups[slot].capture == name else { return }
         groups[slot].capture = nil
         // As much as would make another due at once.
-        groups[slot].bytesSinceCapture = limits.sizeLimitBytes
+        groups[slot].bytesSinceCapture = snapshotPolicy(of: slot).sizeLimitBytes
         groups[slot].nextCapture = now + .seconds(1)
         groups[slot].lastCapture = .zero
         noteDeadline(groups[slot].nextCapture, slot)

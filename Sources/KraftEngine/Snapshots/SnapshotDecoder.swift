@@ -8,11 +8,12 @@ public struct SnapshotDecoder {
         public var description: String { "damaged at byte \(offset): \(reason)" }
     }
 
-    /// What a part turned out to be; its bytes are those that were given.
-    public enum Item: Hashable, Sendable {
+    /// What a part turned out to be, with the bytes of it that count.
+    public enum Item {
         /// Nothing for the reader.
         case none
-        case engineState, piece
+        case engineState(UnsafeRawBufferPointer)
+        case piece(UnsafeRawBufferPointer)
         /// The whole snapshot is sound. Nothing may follow.
         case end
     }
@@ -95,13 +96,13 @@ public struct SnapshotDecoder {
         case .engineState:
             guard !hasPieces else { throw damage("engine state behind the machine's") }
             hasEngineState = true
-            return .engineState
+            return .engineState(part)
         case .piece:
             guard hasEngineState else { throw damage("no engine state") }
             hasPieces = true
             pieceCount += 1
             pieceBytes += UInt64(part.count)
-            return .piece
+            return .piece(part)
         case .end:
             let counts = withUnsafeBytes(of: (pieceCount.littleEndian, pieceBytes.littleEndian)) {
                 $0.elementsEqual(part)

@@ -91,11 +91,12 @@ public struct SnapshotEncoder: Sendable {
         }
     }
 
-    /// Appends one piece of the machine's state.
+    /// The longest piece that can be told: 1 MiB, and room for what a machine writes around it.
+    public static var pieceSizeLimitBytes: Int { SnapshotFormat.payloadSizeLimitBytes }
+
+    /// Appends one piece of the machine's state, of at most `pieceSizeLimitBytes`.
     public mutating func piece(_ bytes: UnsafeRawBufferPointer, into writer: inout ByteWriter) {
-        precondition(
-            bytes.count <= SnapshotFormat.payloadSizeLimitBytes,
-            "a state machine's snapshot has a piece of more than 1 MiB")
+        precondition(bytes.count <= SnapshotEncoder.pieceSizeLimitBytes, "a piece is too long")
         pieceCount += 1
         pieceBytes += UInt64(bytes.count)
         frame(.piece, bytes, &writer)

@@ -45,10 +45,10 @@ struct SnapshotStream {
     private mutating func take(
         _ part: UnsafeRawBufferPointer
     ) throws(SnapshotDecoder.Damage) {
-        guard case .engineState = try decoder.take(part) else { return }
-        guard engineState.count + part.count <= SnapshotStream.engineStateLimit else {
+        guard case .engineState(let bytes) = try decoder.take(part) else { return }
+        guard engineState.count + bytes.count <= SnapshotStream.engineStateLimit else {
             throw SnapshotDecoder.Damage(offset: 0, reason: "the engine state is too large")
         }
-        engineState.append(contentsOf: part)
+        engineState.append(contentsOf: bytes)
     }
 }

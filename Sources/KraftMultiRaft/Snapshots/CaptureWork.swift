@@ -45,15 +45,15 @@ final class CaptureWork: @unchecked Sendable {
 
     /// On the pool.
     func runSlice() -> Outcome {
-        do throws(LoopError) {
+        do {
             guard !cancelled.load(ordering: .relaxed) else { return abandon("not wanted any more") }
             return try writeSlice()
         } catch {
-            return abandon(error.description)
+            return abandon("\(error)")
         }
     }
 
-    private func writeSlice() throws(LoopError) -> Outcome {
+    private func writeSlice() throws -> Outcome {
         let file: File
         if let known = self.file {
             file = known
@@ -63,7 +63,9 @@ final class CaptureWork: @unchecked Sendable {
             encoder.begin(engineState: engineState, into: &writer)
         }
         var hasEnded = false
-        while writer.count < CaptureWork.sliceSizeBytes, !hasEnded { hasEnded = !encodePiece() }
+        while writer.count < CaptureWork.sliceSizeBytes, !hasEnded {
+            hasEnded = try !encodePiece()
+        }
         let count = writer.count
         try file.write(writer.bytes, at: written)
         writer.removeAll()
@@ -83,11 +85,17 @@ final class CaptureWork: @unchecked Sendable {
     }
 
     /// False when there is no further piece: then the end was encoded.
-    private func encodePiece() -> Bool {
+    private func encodePiece() throws -> Bool {
         piece.removeAll()
         guard state?.writePiece(into: &piece) == true else {
             encoder.end(into: &writer)
             return false
+        }
+        guard piece.count <= SnapshotEncoder.pieceSizeLimitBytes else {
+            throw KraftError(
+                .tooLarge,
+                "the state machine wrote a piece of \(piece.count) bytes, and may write "
+                    + "\(SnapshotEncoder.pieceSizeLimitBytes)")
         }
         piece.bytes.withUnsafeBytes { encoder.piece($0, into: &writer) }
         return true

@@ -17,9 +17,12 @@ final class FileSnapshots {
     private let fileLane: PoolLane
     private let restoreLane: PoolLane
 
-    private var captures: [SnapshotName: (work: CaptureWork, then: (Result<UInt64, Failure>) -> Void)]
-    /// Captures that wait for their share of the disk.
-    private var resting: [CaptureWork] = []
+    private typealias Captured = (Result<UInt64, Failure>) -> Void
+    private var captures: [SnapshotName: (work: CaptureWork, then: Captured)] = [:]
+    /// What goes on later: captures that wait for their share of the disk, restores that could not
+    /// open a file.
+    private var resting: [(until: UInt64, goOn: () -> Void)] = []
+    private static let retryPause: UInt64 = 500_000_000
     /// When all that captures have written so far may have been written.
     private var paidUntil: UInt64 = 0
     /// Files that are read from, and files that are being received; the latest at the end.
@@ -31,17 +34,18 @@ final class FileSnapshots {
         (self.loop, self.folder, self.bytesPerSecond) = (loop, folder, bytesPerSecond)
         fileLane = PoolLane(loop, limit: 1)
         restoreLane = PoolLane(loop, limit: 2)
-        captures = [:]
     }
 
     /// Work that has not come back.
-    var pendingCount: Int { captures.count + fileLane.pendingCount + restoreLane.pendingCount }
+    var pendingCount: Int {
+        captures.count + resting.count + fileLane.pendingCount + restoreLane.pendingCount
+    }
 
     /// The node shuts down: what is under way ends soon, and fails if it is long.
     func abandon() {
         stop.set()
         for capture in captures.values { capture.work.cancel() }
-        wake(all: true)
+        wake(at: .max)
     }
 
     /// What fails from now on says nothing of the files.
@@ -80,22 +84,21 @@ final class FileSnapshots {
         guard let bytesPerSecond, !isAbandoned else { return goOn(work) }
         let cost = UInt64(byteCount) * 1_000_000_000 / UInt64(max(1, bytesPerSecond))
         paidUntil = max(paidUntil, loop.now) + cost
-        resting.append(work)
+        resting.append((paidUntil, { [self] in goOn(work) }))
     }
 
     /// When `wake` is to be called; nil: not at all.
-    var nextWakeUp: UInt64? { resting.isEmpty ? nil : paidUntil }
+    var nextWakeUp: UInt64? { resting.lazy.map(\.until).min() }
 
-    /// Has captures go on whose time has come. Once a turn.
+    /// Has that go on whose time has come. Once a turn.
     func wake() {
-        if !resting.isEmpty, loop.now >= paidUntil { wake(all: false) }
+        if !resting.isEmpty { wake(at: loop.now) }
     }
 
-    private func wake(all: Bool) {
-        while !resting.isEmpty {
-            goOn(resting.removeFirst())
-            if !all { return }
-        }
+    private func wake(at time: UInt64) {
+        let due = resting.filter { $0.until <= time }
+        resting.removeAll { $0.until <= time }
+        for work in due { work.goOn() }
     }
 
     // MARK: Files
@@ -212,8 +215,14 @@ final class FileSnapshots {
         let path = folder.path(of: name)
         restoreLane.run { [stop] in
             SnapshotFileReader.restore(box, from: path, name: name, stop: stop)
-        } then: {
-            then($0)
+        } then: { [self] result in
+            // That there are too many open files says nothing of this one.
+            if case .failure(let failure) = result, failure.isPassing, !isAbandoned {
+                let goOn = { [self] in restore(name, into: box, then: then) }
+                resting.append((loop.now + FileSnapshots.retryPause, goOn))
+            } else {
+                then(result)
+            }
         }
     }
 }

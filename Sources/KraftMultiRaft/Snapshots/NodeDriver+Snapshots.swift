@@ -85,6 +85,58 @@ extension NodeDriver {
         }
     }
 
+    // MARK: Orders and news
+
+    /// Makes a snapshot of a group's state on this node; `call` ends when it is durable.
+    func snapshot(_ name: GroupName, deadline: Instant, call: SnapshotCall) {
+        guard isServing else { return call.fail(.notRunning(name)) }
+        guard let slot = engine.slot(of: name) else { return call.fail(.noSuchGroup(name)) }
+        guard engine.holdsData(slot) else {
+            return call.fail(KraftError(.conflict, "a witness holds no data", group: name))
+        }
+        guard let token = calls.add(call) else { return call.fail(.tooManyCalls(name)) }
+        noteNews()
+        engine.snapshot(slot, token: token, deadline: deadline, now: now)
+    }
+
+    func reportSnapshot(_ notice: Notice) {
+        switch notice {
+        case .snapshotTaken(let slot, let index, let byteCount):
+            tell(slot, .info, "snapshot taken", ["index": "\(index)", "bytes": "\(byteCount)"]) {
+                .snapshotTaken(group: $0, index: index, byteCount: byteCount)
+            }
+        case .snapshotInstalled(let slot, let index, let byteCount):
+            tell(
+                slot, .notice, "snapshot installed",
+                ["index": "\(index)", "bytes": "\(byteCount)"]
+            ) {
+                .snapshotInstalled(group: $0, index: index, byteCount: byteCount)
+            }
+        case .snapshotFailed(let slot, let reason):
+            tell(slot, .warning, "a snapshot failed", ["reason": "\(reason)"]) {
+                .snapshotFailed(group: $0, reason: reason)
+            }
+        case .replicaDamaged(let slot, let reason):
+            tell(slot, .error, "the group's state is lost here", ["reason": "\(reason)"]) {
+                .replicaDamaged(group: $0, reason: reason)
+            }
+        default: preconditionFailure("not news of a snapshot")
+        }
+    }
+
+    /// The group may not be open here, or be gone again.
+    private func tell(
+        _ slot: GroupSlot, _ level: Logger.Level, _ words: String,
+        _ metadata: Logger.Metadata, _ event: (GroupName) -> KraftEvent
+    ) {
+        guard engine.slots.contains(slot) else { return }
+        let name = engine.status(of: slot).name
+        var metadata = metadata
+        metadata["group"] = "\(name)"
+        logger.log(level: level, "\(words)", metadata: metadata)
+        hub.publish(event(name))
+    }
+
     private func warn(_ what: String, _ name: SnapshotName, _ reason: String) {
         guard !snapshots.isAbandoned else { return }
         logger.warning(
@@ -97,5 +149,38 @@ extension NodeDriver {
 
     private func groupName(of id: GroupID) -> String {
         groups.lazy.compactMap { $0 }.first { $0.id == id }?.name.string ?? "\(id)"
+    }
+}
+
+/// A request for a snapshot; ends with what it holds and its size.
+final class SnapshotCall:
+    WaitingCall<Result<(index: LogIndex, byteCount: UInt64), KraftError>>, @unchecked Sendable
+{
+    typealias Taken = (index: LogIndex, byteCount: UInt64)
+
+    override func value(for error: KraftError) -> Result<Taken, KraftError> { .failure(error) }
+
+    /// Nobody is harmed by one snapshot more.
+    override func errorOfUnknown(_ message: String) -> KraftError {
+        KraftError(.unavailable, message, group: group)
+    }
+
+    override func completed(
+        _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
+    ) {
+        guard case .done(let index, _, _) = outcome else {
+            let error = KraftError(outcome, group: group)
+            let isUnknown = error?.code == .outcomeUnknown
+            return fail(
+                KraftError(
+                    isUnknown ? .unavailable : error?.code ?? .unavailable,
+                    isUnknown ? "the snapshot was not done in time" : error?.message ?? "",
+                    group: group, leader: error?.leader))
+        }
+        var reader = ByteReader(reply)
+        guard let byteCount = try? reader.read(UInt64.self) else {
+            preconditionFailure("a snapshot is done without its size")
+        }
+        resume(.success((index, byteCount)))
     }
 }

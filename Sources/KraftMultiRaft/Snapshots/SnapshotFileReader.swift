@@ -6,6 +6,8 @@ final class SnapshotFileReader {
     /// Why a snapshot can't be used.
     struct Failure: Error, CustomStringConvertible {
         var description: String
+        /// The system lacks something that it may have again soon.
+        var isPassing = false
     }
 
     /// Has a reader stop.
@@ -51,7 +53,8 @@ final class SnapshotFileReader {
             try reader.finish()
             return .success(reader.engineState)
         } catch let error as LoopError {
-            return .failure(Failure(description: error.description))
+            return .failure(
+                Failure(description: error.description, isPassing: error.isShortage))
         } catch let failure as Failure {
             return .failure(failure)
         } catch {
@@ -69,8 +72,8 @@ final class SnapshotFileReader {
                 let part = try read(decoder.wanted)
                 switch try take(part) {
                 case .none: break
-                case .engineState: engineState.append(contentsOf: part)
-                case .piece: return part
+                case .engineState(let bytes): engineState.append(contentsOf: bytes)
+                case .piece(let bytes): return bytes
                 case .end:
                     hasEnded = true
                     // Not even one byte may follow.

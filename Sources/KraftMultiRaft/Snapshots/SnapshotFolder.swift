@@ -31,7 +31,7 @@ struct SnapshotFolder: Sendable {
 
     /// Gives an unfinished file its name, for good. Its content must be durable.
     func finish(_ name: SnapshotName) throws(LoopError) {
-        try folder.rename(name.fileName + SnapshotFolder.unfinishedSuffix, to: name.fileName)
+        try folder.move(name.fileName + SnapshotFolder.unfinishedSuffix, to: name.fileName)
         try folder.sync()
     }
 

@@ -24,11 +24,13 @@ public struct Coverage: Sendable {
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
+        case appendsDeclined
         case connectionsReplaced, connectionsRefusedByNode, readBacks
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
         case snapshotsCaptured, snapshotsInstalled, snapshotsRestored, snapshotsRenewed
         case installsRefused, offersMade, offersReceived, fetchesBegun, fetchesResumed
         case fetchesHeldBack, fetchesDamaged, fetchesAbandoned, proposalsJumpedOver
@@ -36,7 +38,9 @@ public struct Coverage: Sendable {
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
         case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
+        case sessionsOpened, sessionTouches, sessionsClosed, sessionRetries, sessionsToldOver
         // What was checked.
+        case sessionAnswersCompared
         case snapshotsCompared, checkpointsChecked
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
@@ -56,6 +60,7 @@ public struct Coverage: Sendable {
 
     mutating func count(_ rare: RareBranches) {
         self[.truncations] += rare.truncations
+        self[.appendsDeclined] += rare.appendsDeclined
         self[.tornTails] += rare.tornTailsDropped
         self[.proposalsForwarded] += rare.proposalsForwarded
         self[.proposalsParked] += rare.proposalsParked
@@ -69,6 +74,10 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.sessionRepeats] += rare.sessionRepeats
+        self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
+        self[.sessionsExpired] += rare.sessionsExpired
+        self[.sessionCommandsRefused] += rare.sessionsRefused
         self[.snapshotsCaptured] += rare.snapshotsCaptured
         self[.snapshotsInstalled] += rare.snapshotsInstalled
         self[.snapshotsRestored] += rare.snapshotsRestored

@@ -45,6 +45,11 @@ final class SimulatedDisk: LogDirectory {
 
     /// Ascending by number.
     private(set) var segments: [Segment] = []
+    /// Files that lost their names, as long as the folder wasn't synced: after a power cut they may be
+    /// there again.
+    private var ghosts: [Segment] = []
+    /// The first segment that nobody has given back.
+    private var firstNeeded: UInt64 = 1
     /// Operations of a starting node after which the power fails.
     private var operationsUntilCrash: Int?
     private(set) var didCrash = false
@@ -117,6 +122,17 @@ final class SimulatedDisk: LogDirectory {
     /// A segment file appears, whole. False when there is one of this number.
     func add(_ segment: SegmentPreparation, isEntryDurable: Bool) -> Bool {
         guard position(of: segment.number) == nil else { return false }
+        if let old = segment.recycles {
+            remove(old)
+            // Zeros have gone there, how far nobody knows.
+            if let place = ghosts.firstIndex(where: { $0.number == old }) {
+                let size = ghosts[place].durable.count
+                let end = random.below(size + 1)
+                ghosts[place].durable.replaceSubrange(
+                    0..<end, with: repeatElement(0, count: end))
+                ghosts[place].cached = ghosts[place].durable
+            }
+        }
         var bytes = [UInt8](repeating: 0, count: max(segment.sizeBytes, segment.header.count))
         SimulatedDisk.copy(segment.header[...], to: &bytes, at: 0)
         let place = segments.firstIndex { $0.number > segment.number } ?? segments.count
@@ -128,8 +144,17 @@ final class SimulatedDisk: LogDirectory {
         return true
     }
 
+    /// Nobody needs a segment any more, nor those before it.
+    func remove(_ number: UInt64) {
+        firstNeeded = max(firstNeeded, number + 1)
+        guard let position = position(of: number) else { return }
+        let segment = segments.remove(at: position)
+        if segment.isEntryDurable { ghosts.append(segment) }
+    }
+
     /// The folder was synced, so the segment's name survives a power cut.
     func syncEntry(segment number: UInt64) {
+        ghosts = []
         guard let position = position(of: number) else { return }
         segments[position].isEntryDurable = true
     }
@@ -201,7 +226,8 @@ final class SimulatedDisk: LogDirectory {
 
     /// Hands out the records that have become durable since the last call.
     func follow(_ onRecord: (LogFollower.Record) -> Void) throws(KraftError) {
-        for segment in segments where segment.number >= follower.segment && segment.isEntryDurable {
+        for segment in segments
+        where segment.number >= max(follower.segment, firstNeeded) && segment.isEntryDurable {
             var failure: KraftError?
             segment.durable.withUnsafeBytes { bytes in
                 do throws(KraftError) {
@@ -215,7 +241,10 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// The next `follow` begins at the first record.
-    func followAgain() { follower = LogFollower(firstSegment: segments.first?.number ?? 1) }
+    func followAgain() {
+        let first = segments.first { $0.number >= firstNeeded }
+        follower = LogFollower(firstSegment: first?.number ?? 1)
+    }
 
     // MARK: Crashes
 
@@ -231,6 +260,11 @@ final class SimulatedDisk: LogDirectory {
             segments[position].isEntryDurable = true
             losePower(segment: position)
         }
+        for ghost in ghosts where random.chance(500) {
+            let place = segments.firstIndex { $0.number > ghost.number } ?? segments.count
+            segments.insert(ghost, at: place)
+        }
+        ghosts = []
     }
 
     private func losePower(segment position: Int) {
@@ -350,6 +384,7 @@ final class SimulatedDisk: LogDirectory {
 
     func sync() throws(KraftError) {
         try operate()
+        ghosts = []
         for position in segments.indices {
             sync(segment: segments[position].number)
             segments[position].isEntryDurable = true

@@ -110,7 +110,7 @@ extension Simulation {
         node.pendingWrite?.failure = failure
         if failure == .write {
             pastCoverage.count(.logWriteFailures)
-            cache(part: diskRandom.below(pending.bytes.count + 1), of: pending, node)
+            cache(part: sectors(of: pending), of: pending, node)
             node.pendingWrite = nil
             deliver(.logWriteFailed(id), to: node, life: node.life)
             return
@@ -133,6 +133,12 @@ extension Simulation {
         _ = node.disk.cache(
             .init(offset: pending.write.offset, bytes: Array(pending.bytes[..<count])),
             segment: pending.write.segment)
+    }
+
+    /// Some whole sectors of a write: less is never written.
+    private func sectors(of pending: SimulatedNode<Machine>.PendingWrite) -> Int {
+        let size = SimulatedDisk.sectorSize
+        return diskRandom.below(pending.bytes.count / size + 1) * size
     }
 
     var drawsFailure: Bool {
@@ -222,7 +228,7 @@ extension Simulation {
     /// The process ends in the middle of whatever the disk was doing for it.
     func abandonDisk(of node: SimulatedNode<Machine>) {
         if let pending = node.pendingWrite, !pending.isCached {
-            let count = diskRandom.below(pending.bytes.count + 1)
+            let count = sectors(of: pending)
             if count < pending.bytes.count { pastCoverage.count(.writesCutByKill) }
             cache(part: count, of: pending, node)
         }

@@ -76,6 +76,12 @@ extension Simulation {
             }
         } else if wish.isWanted, wish.voters.contains(node.id) {
             open(group, on: node)
+            // Where it missed a whole life of the group, it began that one only now.
+            if let slot = box.engine.slot(of: groupNames[group]),
+                box.engine.status(of: slot).incarnation < wish.incarnation
+            {
+                remove(group, slot, on: node)
+            }
         }
     }
 
@@ -283,6 +289,7 @@ extension Simulation {
         }
         for write in effects.logWrites { self.write(node, write) }
         for preparation in effects.segmentPreparations { prepare(node, preparation) }
+        for number in effects.segmentRemovals { node.disk.remove(number) }
         for read in effects.logReads { self.read(node, read) }
         performSnapshots(effects, of: node)
         for ready in effects.readsReady { answer(node, token: ready.token, slot: ready.slot) }
@@ -295,7 +302,8 @@ extension Simulation {
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
         case .groupCreated(let slot, let name):
-            guard node.replica(at: slot) == nil,
+            // It may have been removed since.
+            guard node.replica(at: slot) == nil, node.box?.engine.slot(of: name) == slot,
                 let group = groupNames.firstIndex(of: name)
             else { return }
             // A leader took this node in.
@@ -320,8 +328,9 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            let group = node.replica(at: slot).map { groupNames[$0.group].string } ?? "a group"
-            report((.durability, "\(group) on node \(node.id): a message contradicts it"))
+            guard let status = node.box?.engine.status(of: slot) else { return }
+            let what = "a message contradicts what \(status.name) on node \(node.id) knows"
+            report((.durability, "\(what), life \(status.incarnation), term \(status.term)"))
         case .snapshotTaken(_, let index, _):
             note("node \(node.id) has a snapshot up to \(index)")
         case .snapshotInstalled(_, let index, _):
