@@ -118,10 +118,13 @@ extension Engine {
     /// Groups that the log holds vote and store at once; they lead and apply when they have been
     /// opened.
     mutating func insert(_ recovered: RecoveredGroup, now: Instant) -> Int {
+        // Of a damaged log the entry may be missing that the snapshot ends with.
+        let position = recovered.snapshot?.name.position
+        let isHeld = position.map { recovered.terms.term(at: $0.index) == $0.term } ?? false
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
-            log: recovered.terms, snapshot: recovered.snapshot?.name.position,
+            log: recovered.terms, snapshot: isHeld ? position : nil,
             options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
         // With a snapshot, the machine is nowhere before it is restored.

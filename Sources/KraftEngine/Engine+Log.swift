@@ -161,6 +161,9 @@ extension Engine {
         guard !isFenced, log.written(id) else { return }
         logWriteSince = nil
         if isDiskStalled { diskRecovered(now: now) }
+        // What waits was said before what is said now: an acknowledgement must not overtake a
+        // rejection, which would seem to take it back.
+        releaseDeferred(now: now)
         while let mark = appended.first, mark.batch <= log.completed {
             appended.removeFirst()
             guard isLive[mark.slot], groups[mark.slot].serial == mark.serial else { continue }
@@ -172,7 +175,6 @@ extension Engine {
             durableTokens.removeFirst()
             complete(.local(waiting.token), .done(index: .zero, replyStart: 0, replyCount: 0))
         }
-        releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
         if !declined.isEmpty { answerDeclined(now: now) }
         checkpointsWritten(now: now)

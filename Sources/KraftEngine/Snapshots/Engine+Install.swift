@@ -83,7 +83,9 @@ extension Engine {
 
     /// Has the machine brought to the group's newest snapshot.
     mutating func restore(_ slot: Int) {
-        guard let snapshot = groups[slot].snapshot, groups[slot].restoring == nil else { return }
+        guard let snapshot = groups[slot].snapshot, groups[slot].restoring == nil,
+            !groups[slot].isDamaged
+        else { return }
         groups[slot].restoring = snapshot.name
         effects.snapshotRestores.append(
             SnapshotRestore(slot: GroupSlot(rawValue: slot), name: snapshot.name))
@@ -130,12 +132,14 @@ extension Engine {
         stateLost(slot, reason: reason, now: now)
     }
 
-    /// The entries that led to the state are gone, and the state too: this replica says no more.
+    /// The entries that led to the state are gone, and the state too: this replica says no more, in
+    /// its next lives too, until another takes its place.
     private mutating func stateLost(_ slot: Int, reason: String, now: Instant) {
         rare.statesLost += 1
         effects.notices.append(.replicaDamaged(slot: GroupSlot(rawValue: slot), reason: reason))
         stopGroup(GroupSlot(rawValue: slot), now: now)
         groups[slot].isDamaged = true
+        writeCheckpoint(of: slot, isReset: false)
     }
 
     // MARK: Going

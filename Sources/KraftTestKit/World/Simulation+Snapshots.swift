@@ -197,7 +197,8 @@ extension Simulation {
         _ replica: Replica<Machine>, _ name: SnapshotName, _ node: SimulatedNode<Machine>
     ) {
         let index = oracles.applies.lastCommand(replica.track, upTo: name.position.index)
-        replica.appliedIndex = name.position.index
+        // As if it had applied all of it.
+        replica.appliedIndex = index
         let (wasCompared, finding) = oracles.applies.digest(
             replica.track, node: node.id, index: index, digest: replica.machine.digest())
         if wasCompared { pastCoverage.count(.snapshotsCompared) }
