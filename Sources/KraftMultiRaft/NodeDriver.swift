@@ -141,6 +141,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
             guard let box = groups[work.slot.rawValue]?.box else {
                 preconditionFailure("the engine applies only to groups that were opened")
             }
+            precondition(box.readiness == .ready, "applies to a machine that is being restored")
             // What is applied now may not be in a snapshot that was ordered before.
             takeCaptures()
             replies.removeAll()

@@ -261,6 +261,45 @@ struct SnapshotTests {
         }
     }
 
+    @Test func `a rotten snapshot is noticed at the start, and serves nobody`() async throws {
+        try await TestCluster.with(nodes: 3) { cluster in
+            var nodes: [KraftMultiRaft] = []
+            for id in cluster.addresses.keys.sorted() {
+                nodes.append(try await cluster.start(id, often))
+                _ = try await nodes[nodes.count - 1].createGroup("g") { Counter() }
+            }
+            let group = try nodes[0].group("g", of: Counter.self)
+            for result in await group.propose(Array(repeating: 1, count: 1_000)) {
+                _ = try result.get()
+            }
+            try await eventually("the log gives way") {
+                try await nodes[2].status(of: "g").firstIndex > LogIndex(500)
+            }
+            await cluster.stop(3)
+            let name = try #require(
+                try files(cluster, 3).max { a, b in
+                    (SnapshotName(fileName: a)?.position.index ?? .zero)
+                        < (SnapshotName(fileName: b)?.position.index ?? .zero)
+                })
+            let path = URL(fileURLWithPath: "\(cluster.folder)/3/snapshots/\(name)")
+            var bytes = try Data(contentsOf: path)
+            bytes[bytes.count / 2] ^= 4
+            try bytes.write(to: path)
+
+            let node = try await cluster.start(3, often)
+            var events = node.events.makeAsyncIterator()
+            _ = await events.next()
+            _ = try await node.createGroup("g") { Counter() }
+            while let event = await events.next() {
+                guard case .replicaDamaged(let name, let reason) = event else { continue }
+                #expect(name.string == "g")
+                #expect(reason.contains("checksum"), "\(reason)")
+                break
+            }
+            #expect(try await group.propose(1) == 1_001)
+        }
+    }
+
     @Test func `a machine that is being restored answers nobody`() async throws {
         try await TestCluster.with(nodes: 1) { cluster in
             let node = try await cluster.start(1)

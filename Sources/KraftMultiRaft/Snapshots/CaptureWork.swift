@@ -105,7 +105,7 @@ final class CaptureWork: @unchecked Sendable {
         state = nil
         file = nil
         // It is removed at the next start if it can't be now.
-        try? folder.removeUnfinished(name)
+        try? folder.remove(name)
         return .failed(reason)
     }
 }

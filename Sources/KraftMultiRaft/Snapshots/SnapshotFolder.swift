@@ -35,13 +35,9 @@ struct SnapshotFolder: Sendable {
         try folder.sync()
     }
 
-    func removeUnfinished(_ name: SnapshotName) throws(LoopError) {
-        try folder.remove(name.fileName + SnapshotFolder.unfinishedSuffix)
-    }
-
     /// Finished or not. It may come back after a power cut: nobody counts on its being gone.
     func remove(_ name: SnapshotName) throws(LoopError) {
-        try removeUnfinished(name)
+        try folder.remove(name.fileName + SnapshotFolder.unfinishedSuffix)
         try folder.remove(name.fileName)
     }
 }
