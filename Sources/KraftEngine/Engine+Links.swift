@@ -74,9 +74,7 @@ extension Engine {
     mutating func updateNodeDeadline() {
         var deadline = Instant.never
         if !joining.isDone, isIntroduced { deadline = joining.nextTry }
-        if let since = logWriteSince, !isDiskStalled {
-            deadline = min(deadline, since + timing.diskStallTimeout)
-        }
+        deadline = min(deadline, diskDeadline)
         for (place, peer) in peers.enumerated() {
             switch peer.link {
             case .down:
@@ -105,6 +103,7 @@ extension Engine {
         out.put(UInt32(clamping: groupsLed))
         out.put(UInt32(clamping: groups.count - freeSlots.count))
         out.put(bootRecord.leaseMilliseconds)
+        out.put(UInt8(isBurdened ? 1 : 0))
     }
 
     /// A beat binds its receiver, and its echo says since when the sender is bound.
@@ -112,6 +111,7 @@ extension Engine {
         peers[place].lastBeatHeard = beat.sequence
         peers[place].groupsLed = Int(beat.groupsLed)
         peers[place].groups = Int(beat.groups)
+        peers[place].isBurdened = beat.isBurdened
         if timing.leaseDuration > .zero {
             peers[place].promisedUntil = now + .milliseconds(UInt64(bootRecord.leaseMilliseconds))
         }
@@ -369,6 +369,7 @@ extension Engine {
         peers[place].queued.removeAll()
         peers[place].queuedBytes = 0
         peers[place].supportedUntil = .zero
+        peers[place].isBurdened = false
         peers[place].newIdentity = nil
         // Who has left only asks now and then whether it was taken in again.
         let pause = hasLeftCluster ? .seconds(10) : dialPause

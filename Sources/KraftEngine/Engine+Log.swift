@@ -109,8 +109,7 @@ extension Engine {
 
     mutating func logWritten(_ id: LogWrite.ID, now: Instant) {
         guard !isFenced, log.written(id) else { return }
-        logWriteSince = nil
-        if isDiskStalled { diskRecovered(now: now) }
+        writeEnded(now: now)
         while let mark = appended.first, mark.batch <= log.completed {
             appended.removeFirst()
             guard isLive[mark.slot], groups[mark.slot].serial == mark.serial else { continue }
@@ -129,12 +128,6 @@ extension Engine {
             bootBatch = 0
             updateNodeDeadline()
         }
-    }
-
-    private mutating func diskRecovered(now: Instant) {
-        isDiskStalled = false
-        effects.notices.append(.diskStalled(false))
-        for slot in groups.indices where isLive[slot] { touch(slot) }
     }
 
     // MARK: Reading back

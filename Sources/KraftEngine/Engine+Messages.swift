@@ -60,7 +60,7 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
-        if !entries.isEmpty, log.waitingBytes >= configuration.limits.logQueueBytes { return }
+        if !entries.isEmpty, !hasLogRoom { return }
         if case .timeoutNow = message, !isTicking(slot) { return }
         if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(

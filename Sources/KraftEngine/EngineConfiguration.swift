@@ -53,6 +53,11 @@ public struct EngineConfiguration: Sendable {
         /// A write of the log that takes longer is taken for a hanging disk: the node leads no more
         /// until it ends.
         public var diskStallTimeout = Nanoseconds.milliseconds(1_500)
+        /// When several writes of the log in a row take longer than this, the disk counts as slow:
+        /// the node hands its leaderships to nodes that fare better, if there are any.
+        public var diskSlowTimeout = Nanoseconds.milliseconds(400)
+        /// How long to wait before something is tried again for which the disk had no space.
+        public var diskFullPause = Nanoseconds.milliseconds(1_000)
         /// How long new members may take to catch up before the change is given up.
         public var catchUpTimeout = Nanoseconds.seconds(60)
         /// A connection that has not completed its handshake by then is closed.

@@ -160,7 +160,8 @@ struct LogRecovery {
         }
     }
 
-    private mutating func read(
+    /// Takes in the next segment, whole.
+    mutating func read(
         _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
     ) throws(KraftError) {
         guard let header = SegmentHeader.decode(bytes), header.number == number else {

@@ -67,14 +67,22 @@ package struct Folder: Sendable {
     package func sync() throws(LoopError) { try File(path, .read).syncAll() }
 
     /// Makes a file of zeros that begins with `header`: durable, with its directory entry, and under
-    /// its name only when it is whole.
+    /// its name only when it is whole. When it can't be made, nothing of it is left.
     package func prepare(
         _ name: String, sizeBytes: Int, header: [UInt8]
     ) throws(LoopError) {
         let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
-        let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
-        try file.syncAll()
-        guard rename(temporary, path) == 0 else { throw LoopError(-errno, "rename \(temporary)") }
+        do throws(LoopError) {
+            let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
+            try file.syncAll()
+            guard rename(temporary, path) == 0 else {
+                throw LoopError(-errno, "rename \(temporary)")
+            }
+        } catch {
+            // A full disk would stay full of it.
+            _ = unlink(temporary)
+            throw error
+        }
         try sync()
     }
 }

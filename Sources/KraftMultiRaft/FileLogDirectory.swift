@@ -22,6 +22,9 @@ struct FileLogDirectory: LogDirectory {
         }
     }
 
+    /// For who only looks: nothing is made or removed.
+    init(lookingAt folder: Folder) { self.folder = folder }
+
     static func name(of number: UInt64) -> String {
         let digits = String(number)
         return String(repeating: "0", count: max(0, FileLogDirectory.digits - digits.count))
@@ -29,7 +32,7 @@ struct FileLogDirectory: LogDirectory {
     }
 
     /// Nil for files that are not ours.
-    private static func number(of name: String) -> UInt64? {
+    static func number(of name: String) -> UInt64? {
         guard name.hasSuffix(suffix), let number = UInt64(name.dropLast(suffix.count)),
             FileLogDirectory.name(of: number) == name
         else { return nil }

@@ -11,7 +11,8 @@ extension KraftMultiRaft {
                 isFenced: driver.isFenced, hasLeft: driver.engine.hasLeft,
                 groupsLed: driver.engine.groupsLed,
                 peers: driver.engine.peerStatus(now: driver.now),
-                groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics)
+                groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics,
+                disk: driver.engine.diskCondition)
         } ?? idleStatus
     }
 

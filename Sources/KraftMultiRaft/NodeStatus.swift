@@ -16,4 +16,5 @@ public struct NodeStatus: Sendable {
     /// Groups that exist on this node, by name.
     public var groups: [GroupStatus]
     public var metrics: NodeMetrics
+    public var disk = DiskCondition.sound
 }
