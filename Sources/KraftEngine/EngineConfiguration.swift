@@ -76,6 +76,16 @@ public struct EngineConfiguration: Sendable {
         /// A batch is written at the latest when it holds this much.
         public var batchSizeBytes = 4 << 20
         public init() {}
+
+        /// Smaller segments for a disk that is small: one of them is at most a 32nd of it, as far as
+        /// commands of the size given allow.
+        package func fitted(diskSizeBytes: Int, commandSizeBytes: Int) -> LogLimits {
+            let need = LogFormat.roundUp(4 * commandSizeBytes, to: LogFormat.blockSize)
+            let share = diskSizeBytes / 32 / LogFormat.blockSize * LogFormat.blockSize
+            var fitted = self
+            fitted.segmentSizeBytes = min(segmentSizeBytes, max(need, share, 64 << 10))
+            return fitted
+        }
     }
 
     public struct Limits: Sendable {

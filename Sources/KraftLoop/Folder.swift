@@ -56,6 +56,15 @@ package struct Folder: Sendable {
         return names.sorted()
     }
 
+    /// Bytes that the file system has, used and free; nil if it doesn't say.
+    package var fileSystemSizeBytes: Int? {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { return nil }
+        let (size, overflow) = UInt64(status.f_blocks).multipliedReportingOverflow(
+            by: UInt64(status.f_frsize))
+        return overflow || size == 0 ? nil : Int(clamping: size)
+    }
+
     package func remove(_ name: String) throws(LoopError) {
         let path = path(of: name)
         guard unlink(path) == 0 || errno == ENOENT else {

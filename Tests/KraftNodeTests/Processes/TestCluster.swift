@@ -101,8 +101,11 @@ final class TestCluster: Sendable {
             .joined(separator: ",")
     }
 
-    func start(_ id: Int, arguments: [String]? = nil) async throws {
-        let process = try NodeProcess(arguments ?? self.arguments(id))
+    func start(
+        _ id: Int, arguments: [String]? = nil, environment: [String: String] = [:]
+    ) async throws {
+        let process = try NodeProcess(
+            arguments ?? self.arguments(id), environment: environment)
         state.withLock { $0[id] = Running(process: process, url: "") }
         let line = try await process.line(startingWith: "ready ")
         guard let http = DemoNode.http(inReadyLine: line) else {
