@@ -60,7 +60,7 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
-soak: build ## new seeds of the simulator for MINUTES=10 (or COUNT=10000 FROM=1), then of the fuzzers
+soak: build ## new seeds of simulator and fuzzers for MINUTES=10, or simulated ones FROM=1 COUNT=…
 	@$(BIN)/kraft-sim $(if $(COUNT),$(FROM) $(COUNT),--minutes $(MINUTES))
 	KRAFT_FUZZ_FROM=$(FUZZ_FROM) KRAFT_FUZZ_FACTOR=$(MINUTES) \
 		swift test $(CONFIG) --skip-build --filter 'Fuzz|CommandLayout'

@@ -315,13 +315,16 @@ extension Engine {
             formerReplicas[id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
         } else if let slot = slotOfName[record.name] {
-            // Two groups of one name: this node was told of others first. Without a log and a vote
-            // nobody has ever counted on it here.
+            // Two groups of one name: this node was told of others first, or has missed the end of an
+            // earlier life. Without a log and a vote nobody has ever counted on it here.
+            let here = groups[slot].incarnation
             let raft = groups[slot].raft
             guard raft.log.lastIndex == .zero, raft.hardState == HardState(),
-                !groups[slot].isOpened
+                !groups[slot].isOpened, here <= record.incarnation
             else {
-                effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                if here == record.incarnation {
+                    effects.notices.append(.contradicted(slot: GroupSlot(rawValue: slot)))
+                }
                 return
             }
             formerReplicas[groups[slot].id] = raft.replica.id

@@ -26,7 +26,7 @@ func sumSurvives(seed: UInt64) {
             if outcome.isDone { told += 1 }
         }
         if round == 5 { simulation.crash(simulation.leader(of: "sums") ?? 1) }
-        if round == 12 { simulation.nodeIDs.forEach { simulation.restart($0) } }
+        if round == 12 { for node in simulation.nodeIDs { simulation.restart(node) } }
         if round == 15 { simulation.partition([2]) }
         if round == 22 { simulation.heal() }
         if round == 24 { simulation.slowDisk(3, for: .seconds(1)) }

@@ -315,7 +315,9 @@ extension Simulation {
             pastCoverage.count(.connectionsRefusedByNode)
             detail("node \(node.id) refuses a connection of node \(peer): \(reason)")
         case .contradicted(let slot):
-            report((.durability, "slot \(slot.rawValue) of node \(node.id): a message contradicts it"))
+            guard let status = node.box?.engine.status(of: slot) else { return }
+            let what = "a message contradicts what \(status.name) on node \(node.id) knows"
+            report((.durability, "\(what), life \(status.incarnation), term \(status.term)"))
         case .peerAlive(let peer, let isAlive):
             note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
         default: detail("node \(node.id): \(notice)")

@@ -173,7 +173,8 @@ struct SettingsFuzzTests {
             do {
                 let layer = try SettingsLayer(yaml: yaml, file: "node.yaml")
                 let settings = try NodeSettings([layer])
-                let isListed = settings.peers[settings.node] != nil
+                // None: it joins, or goes by its data folder.
+                let isListed = settings.peers.isEmpty || settings.peers[settings.node] != nil
                 if !isListed || settings.peers.count > NodeSettings.nodeLimit {
                     throw FuzzFinding("settings that can't work", mutator.seed)
                 }
@@ -183,20 +184,27 @@ struct SettingsFuzzTests {
         }
     }
 
-    @Test("addresses and routing records come back as they were, or are refused")
+    @Test("addresses and records of nodes come back as they were, or are refused")
     func texts() throws {
         let addresses = ["127.0.0.1:7001", "[::1]:65535", "host:0", ":1", "a:b:c", "[a]b:1"]
-        let records = ["router hash\ngroups 8\n", "router prefix\ngroups 10000", "groups 1"]
+        let records = [
+            "router hash\ngroups 8\npeers 1=127.0.0.1:7001,2=[::1]:7002\n", "joined\n",
+            "router prefix\ngroups 10000\njoined", "groups 1",
+        ]
+        let infos = ["http=127.0.0.1:8001;router=hash;groups=8", "router=range", "groups=-1;a=b"]
         try rounds(20_000).run { mutator in
             if let address = HostPort(mutator.text(addresses)),
                 HostPort(address.description) != address
             {
                 throw FuzzFinding("another address than \(address)", mutator.seed)
             }
-            if let routing = RoutingRecord.parse(mutator.text(records)),
-                RoutingRecord.parse(RoutingRecord.text(of: routing)) != routing
-            {
-                throw FuzzFinding("another record than \(routing)", mutator.seed)
+            if let record = NodeRecord(mutator.text(records)), NodeRecord(record.text) != record {
+                throw FuzzFinding("another record than \(record)", mutator.seed)
+            }
+            let info = NodeInfo(mutator.text(infos))
+            let shown = info.text.utf8.count <= 256 ? NodeInfo(info.text).http : info.http
+            if shown != nil, shown != info.http {
+                throw FuzzFinding("another address than \(info)", mutator.seed)
             }
         }
     }
