@@ -4,6 +4,9 @@ import RaftCore
 struct DiskTrouble {
     /// The log can't grow for lack of space.
     var isFull = false
+    /// It is full, and whoever could lead in this node's place has been asked to: what it still leads
+    /// is read-only.
+    var isReadOnly = false
     /// When preparations and writes for which there was no space may be tried again.
     var prepareAt = Instant.zero
     var writeAt = Instant.zero
@@ -160,6 +163,7 @@ extension Engine {
     private mutating func checkSpace(now: Instant) {
         guard log.isSegmentAhead, !log.isWriteToRepeat else { return }
         disk.isFull = false
+        disk.isReadOnly = false
         disk.isPreparationFailed = false
         disk.isWriteFailed = false
         effects.notices.append(.diskFull(false))
@@ -183,13 +187,16 @@ extension Engine {
         }
         // Told at once, so that nobody hands over to one that would hand over again.
         for place in peers.indices where peers[place].isReady { peers[place].nextBeat = now }
-        disk.shedAt = isBurdened ? now : .never
+        // Not at once: where all disks are full together nobody could even write a vote down, and
+        // to hand over would cost the reads as well. Until then others can still commit.
+        disk.shedAt = isBurdened ? now + configuration.timing.diskFullPause : .never
         updateNodeDeadline()
     }
 
     /// Offers what this node leads to members that fare better; again and again, as they may come
     /// back or be behind.
     private mutating func shedLeaderships(now: Instant) {
+        disk.isReadOnly = disk.isFull
         disk.shedAt = now + configuration.timing.diskFullPause
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
             guard let successor = successor(of: slot, isFit: { !$0.isBurdened && $0.isAlive })

@@ -131,15 +131,21 @@ extension ProcessTests {
                     #expect(try await cluster.put("k\(number)", "v", to: 1).status == 200)
                 }
                 for id in 1...3 { try disk.order(id, "no-space") }
-                // Each group finds out with its next write; that one may end in any way.
+                // A disk is found out by writing; those writes may end in any way.
                 for number in 0..<20 {
                     let query = "?timeout_ms=1000"
                     _ = try await cluster.put("x\(number)", "v", to: 1, query: query)
                 }
                 for id in 1...3 { try await cluster.waitForLog("the disk is full", of: id) }
+                for id in 1...3 {
+                    _ = try await eventually("node \(id) to be read-only") {
+                        let put = try await cluster.put("x", "v", to: id, query: "?timeout_ms=500")
+                        return put["error.message"]?.contains("read-only") == true ? true : nil
+                    }
+                }
                 for number in 0..<20 {
                     for id in 1...3 {
-                        let refused = try await cluster.put("k\(number)", "w", to: id)
+                        let refused = try await cluster.put("y\(number)", "w", to: id)
                         #expect(refused.status == 503, "\(refused.text)")
                         #expect(refused["error.code"] == "unavailable")
                         #expect(refused["error.message"]?.contains("read-only") == true)
