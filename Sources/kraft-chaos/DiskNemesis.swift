@@ -214,6 +214,8 @@ final class DiskNemesis: Nemesis {
     }
 
     private func isOfIdentity(_ line: String) -> Bool {
-        line.contains("older copy") || line.contains("lost its data folder")
+        ["older copy", "lost its data folder", "another data folder"].contains {
+            line.contains($0)
+        }
     }
 }

@@ -25,6 +25,8 @@ final class ByteCluster {
         var notices: [Notice] = []
         /// There is no space: neither for new segments nor for writes.
         var isOutOfSpace = false
+        /// There is no space for new segments; those that are there can be written.
+        var refusesSegments = false
 
         init(id: NodeID, engine: consuming Engine, memory: LogMemory) {
             self.id = id
@@ -223,7 +225,8 @@ final class ByteCluster {
             nodes[place].memory.carryOut(write)
             nodes[place].engine.step(.logWritten(write.id), now: now)
             turn(place)
-        case .prepared(let place, let segment) where nodes[place].isOutOfSpace:
+        case .prepared(let place, let segment)
+        where nodes[place].isOutOfSpace || nodes[place].refusesSegments:
             nodes[place].engine.step(
                 .segmentFailed(number: segment.number, reason: "no space", isOutOfSpace: true),
                 now: now)

@@ -79,17 +79,46 @@ struct DiskTroubleTests {
         }
     }
 
-    @Test("no space for the next segment stops no write while the last one has room")
+    @Test("without space for another segment a lone node keeps what is left for terms and votes")
     func segments() throws {
         let (cluster, leader) = try cluster(1)
         let node = cluster.nodes[leader]
+        node.refusesSegments = true
         var id = UInt64(2)
-        // Segments of 128 KiB hold some thirty batches.
-        while node.memory.segments.count < 3, id < 500 {
+        while node.engine.diskCondition == .sound, id < 500 {
             #expect(cluster.write(id, on: leader))
             id += 1
         }
-        #expect(wasToldFull(node) == [])
+        #expect(node.engine.diskCondition == .full)
+        cluster.run(.seconds(2))
+        let token = cluster.propose(1_000, on: leader)
+        cluster.run(.milliseconds(10))
+        guard case .refused(.diskFull, _)? = node.done[token] else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(node.engine.log.roomBytes > 64 << 10)
+        node.refusesSegments = false
+        cluster.run(.seconds(2))
+        #expect(node.engine.diskCondition == .sound)
+        for id in UInt64(2_000)...2_100 { #expect(cluster.write(id, on: leader)) }
+    }
+
+    @Test("a follower without space stops taking entries before its last segment is used up")
+    func followerKeepsReserve() throws {
+        let (cluster, leader) = try cluster()
+        let follower = cluster.nodes.indices.first { $0 != leader } ?? 0
+        let node = cluster.nodes[follower]
+        node.refusesSegments = true
+        for id in UInt64(2)...300 { #expect(cluster.write(id, on: leader)) }
+        #expect(node.engine.diskCondition == .full)
+        #expect(node.engine.log.roomBytes > 16 << 10)
+        #expect((cluster.glance(follower)?.lastIndex ?? .zero) < LogIndex(250))
+        node.refusesSegments = false
+        let isBack = cluster.run(atMost: .seconds(10)) {
+            cluster.glance(follower)?.durableIndex == cluster.glance(leader)?.lastIndex
+        }
+        #expect(isBack)
     }
 
     @Test("a sync that fails for lack of space fences as any other")
