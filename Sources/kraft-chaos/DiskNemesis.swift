@@ -108,9 +108,9 @@ final class DiskNemesis: Nemesis {
             what = done
         }
         what = "node \(victim): \(what)"
-        let begin = cluster.logLength(victim)
+        let begin = (1...cluster.count).map { cluster.logLength($0) }
         await cluster.restart(victim)
-        try await see(fault, victim, what, logFrom: begin)
+        try await see(fault, victim, what, logsFrom: begin)
     }
 
     private func end(_ node: Int, _ random: inout SeededGenerator) async {
@@ -167,11 +167,12 @@ final class DiskNemesis: Nemesis {
     // MARK: Its answer
 
     private func see(
-        _ fault: DiskFault, _ node: Int, _ what: String, logFrom begin: UInt64
+        _ fault: DiskFault, _ node: Int, _ what: String, logsFrom begin: [UInt64]
     ) async throws {
-        switch await answer(of: node, logFrom: begin) {
+        switch await answer(of: node, logsFrom: begin) {
         case .cameBack:
-            let words = cluster.words(of: node, from: begin).first.map { ": \($0)" } ?? ""
+            let words = cluster.words(of: node, from: begin[node - 1]).first
+                .map { ": \($0)" } ?? ""
             say("  \(what); it came back by itself\(words)")
             count(fault, "came back")
         case .refused(let code, let word):
@@ -190,7 +191,7 @@ final class DiskNemesis: Nemesis {
         try? FileManager.default.removeItem(at: copyFolder(node))
     }
 
-    private func answer(of node: Int, logFrom begin: UInt64) async -> Answer {
+    private func answer(of node: Int, logsFrom begin: [UInt64]) async -> Answer {
         let deadline = ContinuousClock.now + DiskNemesis.patience
         var keptOutSince: ContinuousClock.Instant?
         while ContinuousClock.now < deadline {
@@ -202,7 +203,7 @@ final class DiskNemesis: Nemesis {
                 return .refused(code, word)
             }
             if await cluster.areAllWell() { return .cameBack }
-            if let word = cluster.words(of: node, from: begin).first(where: isOfIdentity) {
+            if let word = word(on: node, logsFrom: begin) {
                 // It says so at its first try already; whether that was all shows soon.
                 let since = keptOutSince ?? ContinuousClock.now
                 keptOutSince = since
@@ -210,12 +211,22 @@ final class DiskNemesis: Nemesis {
             }
             await pause(50)
         }
-        return .wrong("it neither came back nor said why: \(cluster.words(of: node, from: begin))")
+        return .wrong(
+            "it neither came back nor said why: "
+                + "\(cluster.words(of: node, from: begin[node - 1]))")
     }
 
-    private func isOfIdentity(_ line: String) -> Bool {
-        ["older copy", "lost its data folder", "another data folder"].contains {
-            line.contains($0)
+    /// Why a node isn't let in: whoever refuses the other one says so.
+    private func word(on node: Int, logsFrom begin: [UInt64]) -> String? {
+        let others = (1...cluster.count).filter { $0 != node }
+        for speaker in [node] + others {
+            let word = cluster.words(of: speaker, from: begin[speaker - 1]).first { line in
+                ["older copy", "lost its data folder", "another data folder"].contains {
+                    line.contains($0)
+                }
+            }
+            if let word { return "node \(speaker) says: \(word)" }
         }
+        return nil
     }
 }

@@ -13,6 +13,7 @@ public struct Coverage: Sendable {
         case strangers, strangersAnswered, strangersClosed, badFramesFound
         case leadersDeposedWhileAnswersAreUnderWay
         case slowDisks, diskStalls, diskHangs, logWriteFailures, syncFailures
+        case disksFilled, writesOutOfSpace, segmentsOutOfSpace
         case failedSyncsKeptReadable, staleCachesLost, preparationFailures, logReadFailures
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
@@ -27,6 +28,7 @@ public struct Coverage: Sendable {
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case fullDisksNoticed, slowDisksNoticed, writesTriedAgain, leadersShed
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
@@ -63,6 +65,10 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.fullDisksNoticed] += rare.disksFull
+        self[.slowDisksNoticed] += rare.disksSlow
+        self[.writesTriedAgain] += rare.writesTriedAgain
+        self[.leadersShed] += rare.leadersShed
     }
 
     public static func += (total: inout Coverage, part: Coverage) {
