@@ -19,7 +19,8 @@ TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench sim chaos chaos-disk soak mutants dialogues clean
+.PHONY: help setup build demo test lint format bench sim chaos chaos-disk soak mutants \
+	dialogues clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -60,7 +61,7 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
-chaos-disk: setup ## real nodes whose folders are spoilt while they are down: SECONDS_OF_CHAOS=900 SEED=…
+chaos-disk: setup ## real nodes whose folders are spoilt while they are down
 	swift build $(CONFIG) --product kraft-node
 	swift build $(CONFIG) --product kraft-chaos
 	@$(BIN)/kraft-chaos --disks --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \

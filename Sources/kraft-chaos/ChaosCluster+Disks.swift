@@ -40,7 +40,7 @@ extension ChaosCluster {
     func areAllWell() async -> Bool {
         for node in 1...count {
             guard exitCode(node) == nil,
-                let (status, body) = try? await ask(.GET, "/v1/health", of: node), status == 200,
+                let (status, body) = try? await ask(.get, "/v1/health", of: node), status == 200,
                 body.contains(#""status":"healthy""#), body.contains(#""total":\#(groups),"#)
             else { return false }
         }
@@ -53,7 +53,7 @@ extension ChaosCluster {
             guard ContinuousClock.now < deadline else {
                 var states: [String] = []
                 for node in 1...count {
-                    let body = try? await ask(.GET, "/v1/health", of: node).body
+                    let body = try? await ask(.get, "/v1/health", of: node).body
                     states.append("node \(node): \(body ?? "no answer")")
                 }
                 throw Trouble(
@@ -72,7 +72,7 @@ extension ChaosCluster {
         let other = node % count + 1
         try await insist("node \(node) to leave") {
             try await self.ask(
-                .POST, "/v1/cluster/leave?timeout_ms=8000", of: other,
+                .post, "/v1/cluster/leave?timeout_ms=8000", of: other,
                 body: #"{"node_id":\#(node)}"#)
         }
         try? FileManager.default.removeItem(at: dataFolder(node))
@@ -80,16 +80,16 @@ extension ChaosCluster {
         await restart(node)
         try await insist("node \(node) to be a member") {
             try await self.ask(
-                .POST, "/v1/cluster/join", of: other,
+                .post, "/v1/cluster/join", of: other,
                 body: #"{"node_id":\#(node),"addr":"\#(self.peerAddress(node))"}"#)
         }
         for number in 0..<groups {
             try await insist("node \(node) to be a voter of kv-\(number)") {
                 let path = "/v1/groups/kv-\(number)"
-                let (status, body) = try await self.ask(.GET, path, of: other)
+                let (status, body) = try await self.ask(.get, path, of: other)
                 if status == 200, self.isVoter(node, in: body) { return (200, body) }
                 _ = try await self.ask(
-                    .POST, path + "/members", of: other, body: #"{"add":[{"node":\#(node)}]}"#)
+                    .post, path + "/members", of: other, body: #"{"add":[{"node":\#(node)}]}"#)
                 return (0, "not yet")
             }
         }
@@ -122,12 +122,12 @@ extension ChaosCluster {
         _ method: HTTPMethod, _ path: String, of node: Int, body: String? = nil
     ) async throws -> (status: Int, body: String) {
         var request = HTTPClientRequest(url: url(node) + path)
-        request.method = method == .GET ? .GET : .POST
+        request.method = method == .get ? .GET : .POST
         if let body { request.body = .bytes(ByteBuffer(string: body)) }
         let response = try await client.execute(request, timeout: .seconds(10))
         let bytes = try await response.body.collect(upTo: 4 << 20)
         return (Int(response.status.code), String(buffer: bytes))
     }
 
-    private enum HTTPMethod { case GET, POST }
+    private enum HTTPMethod { case get, post }
 }

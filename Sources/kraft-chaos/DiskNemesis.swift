@@ -21,8 +21,6 @@ final class DiskNemesis: Nemesis {
         var counts: [String: Int] = [:]
         var total = 0
         var trouble: String?
-        /// Nodes of which an older copy lies about.
-        var copies: Set<Int> = []
     }
 
     private let cluster: ChaosCluster
@@ -81,13 +79,8 @@ final class DiskNemesis: Nemesis {
     private func commit(
         _ fault: DiskFault, _ victim: Int, _ random: inout SeededGenerator
     ) async throws {
-        switch fault {
-        case .swap: return try await swap(victim, &random)
-        case .olderCopy where !state.withLock({ $0.copies.contains(victim) }):
-            // Something to put back the next time.
-            return try await copy(victim)
-        default: break
-        }
+        if fault == .swap { return try await swap(victim, &random) }
+        if fault == .olderCopy { try await copy(victim) }
         await end(victim, &random)
         var what: String
         let folder = cluster.dataFolder(victim)
@@ -95,7 +88,6 @@ final class DiskNemesis: Nemesis {
         case .olderCopy:
             try FileManager.default.removeItem(at: folder)
             try FileManager.default.moveItem(at: copyFolder(victim), to: folder)
-            state.withLock { _ = $0.copies.remove(victim) }
             what = "put an older copy of its folder back"
         case .wipe:
             try FileManager.default.removeItem(at: folder)
@@ -125,11 +117,13 @@ final class DiskNemesis: Nemesis {
         cluster.scratchFolder.appendingPathComponent("copy-\(node)")
     }
 
+    /// Copies a node's folder while it is down; then the node lives on for a while.
     private func copy(_ node: Int) async throws {
         cluster.kill(node)
         try FileManager.default.copyItem(at: cluster.dataFolder(node), to: copyFolder(node))
-        state.withLock { _ = $0.copies.insert(node) }
         await cluster.restart(node)
+        try await cluster.waitUntilWell(within: .seconds(30))
+        await pause(300)
     }
 
     /// Both must refuse, as the logs are somebody else's; then each gets its own back.
@@ -145,7 +139,9 @@ final class DiskNemesis: Nemesis {
                     description: "node \(node) runs on the log of another node")
             }
             let word = cluster.lastWord(node)
-            say("  nodes \(first), \(second): swapped logs; node \(node) refused (\(code)): \(word)")
+            say(
+                "  nodes \(first), \(second): swapped logs; "
+                    + "node \(node) refused (\(code)): \(word)")
             guard code == 64 || code == 74 else {
                 throw ChaosCluster.Trouble(description: "node \(node) ended with \(code): \(word)")
             }
@@ -171,7 +167,8 @@ final class DiskNemesis: Nemesis {
     ) async throws {
         switch await answer(of: node, logsFrom: begin) {
         case .cameBack:
-            let words = cluster.words(of: node, from: begin[node - 1]).first
+            let words =
+                cluster.words(of: node, from: begin[node - 1]).first
                 .map { ": \($0)" } ?? ""
             say("  \(what); it came back by itself\(words)")
             count(fault, "came back")
@@ -186,9 +183,6 @@ final class DiskNemesis: Nemesis {
         case .wrong(let word):
             throw ChaosCluster.Trouble(description: "\(what); \(word)")
         }
-        // The copy is of a folder that is no more.
-        state.withLock { _ = $0.copies.remove(node) }
-        try? FileManager.default.removeItem(at: copyFolder(node))
     }
 
     private func answer(of node: Int, logsFrom begin: [UInt64]) async -> Answer {

@@ -19,12 +19,13 @@ extension ProcessTests {
                     #expect(try await process.waitForExit() == 74)
                     #expect(disk.count("fail-sync", on: victim) == 1)
                     #expect(process.errors.contains("node fenced"), "\(process.errors.suffix(500))")
-                    #expect(process.errors.contains("Input/output") || process.errors.contains("i/o"))
+                    #expect(process.errors.contains("i/o error"))
                     try cluster.kill9(victim)
                     for group in 0..<cluster.groups {
                         let other = victim % 3 + 1
                         _ = try await eventually("another leader of kv-\(group)") {
-                            let leader = try await cluster.leader(of: "kv-\(group)", seenFrom: other)
+                            let leader = try await cluster.leader(
+                                of: "kv-\(group)", seenFrom: other)
                             return leader != victim ? leader : nil
                         }
                     }

@@ -38,7 +38,7 @@ struct FullDiskScenarios {
         stage.curtain()
     }
 
-    @Test("Power that fails in a write that is tried again tears nothing", arguments: UInt64(1)...20)
+    @Test("Power that fails while a write is tried again tears nothing", arguments: UInt64(1)...20)
     func powerCut(seed: UInt64) {
         let stage = Stage(seed: seed)
         let leader = stage.elect()
