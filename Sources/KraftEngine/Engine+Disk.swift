@@ -125,7 +125,10 @@ extension Engine {
         guard isOutOfSpace else { return fence("a log write failed: \(reason)", now: now) }
         guard !isFenced, log.repeatWrite(id) else { return }
         disk.isWriteFailed = true
-        disk.writeAt = now + configuration.timing.diskFullPause
+        // Cheap to try, and without it this node can't even vote.
+        let timing = configuration.timing
+        let pause = min(timing.diskFullPause.rawValue, timing.electionTimeout.rawValue / 2)
+        disk.writeAt = now + Nanoseconds(pause)
         // It doesn't hang: the disk answered.
         logWriteSince = nil
         diskIsFull(now: now)
@@ -168,10 +171,11 @@ extension Engine {
         disk.isWriteFailed = false
         effects.notices.append(.diskFull(false))
         burdenChanged(now: now)
+        if !declined.isEmpty { answerDeclined(now: now) }
         for slot in groups.indices where isLive[slot] { touch(slot) }
     }
 
-    /// Whether entries of a leader may be taken in; if not, it sends them again later. What a full
+    /// Whether entries of a leader may be taken in; if not, it is told later when they may. What a full
     /// disk has left is kept for terms and votes, and for what frees space.
     var hasLogRoom: Bool {
         guard log.waitingBytes < configuration.limits.logQueueBytes else { return false }

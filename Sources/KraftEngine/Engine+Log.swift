@@ -123,6 +123,7 @@ extension Engine {
         }
         releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
+        if !declined.isEmpty { answerDeclined(now: now) }
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {
             bootBatch = 0

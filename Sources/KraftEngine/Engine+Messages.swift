@@ -60,13 +60,40 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
-        if !entries.isEmpty, !hasLogRoom { return }
+        if !hasLogRoom,
+            case .append(let append) = message, append.count > 0,
+            !groups[slot].raft.holdsEntries(of: append)
+        {
+            return decline(slot, append, from: Replica(peers[place].node, envelope.from))
+        }
         if case .timeoutNow = message, !isTicking(slot) { return }
         if case .vote(let vote) = message, vote.isForced { keepPromise(slot) }
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
         absorb(slot, entries: entries, now: now)
+    }
+
+    /// There is no room for entries now; what brings none is heard all the same. Their leader is told when there is: of each group, for the
+    /// first that were left out.
+    private mutating func decline(_ slot: Int, _ append: Message.Append, from sender: Replica) {
+        rare.appendsDeclined += 1
+        let serial = groups[slot].serial
+        if let known = declined.firstIndex(where: { $0.serial == serial }) {
+            guard declined[known].append.term < append.term else { return }
+            declined.remove(at: known)
+        }
+        declined.append(.init(slot: slot, serial: serial, from: sender, append: append))
+    }
+
+    mutating func answerDeclined(now: Instant) {
+        guard hasLogRoom, log.waitingBytes <= configuration.limits.logQueueBytes / 2 else { return }
+        let all = declined
+        declined.removeAll(keepingCapacity: true)
+        for one in all where isLive[one.slot] && groups[one.slot].serial == one.serial {
+            groups[one.slot].raft.declined(one.append, by: one.from, effects: &raftEffects)
+            absorb(one.slot, now: now)
+        }
     }
 
     // MARK: What a core wants

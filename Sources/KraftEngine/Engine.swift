@@ -66,6 +66,7 @@ public struct Engine: ~Copyable {
     var deferred = Deque<DeferredMessage>()
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
+    var declined: [DeclinedAppend] = []
 
     // This turn.
     var raftEffects = RaftEffects()
@@ -322,9 +323,18 @@ struct DeferredMessage {
     var message: Message
 }
 
+/// Entries that found no room in the log's queue: one a group at most.
+struct DeclinedAppend {
+    var slot: Int
+    var serial: UInt64
+    var from: Replica
+    var append: Message.Append
+}
+
 /// How often rare branches were taken, so that tests can tell whether they reached them.
 package struct RareBranches: Sendable {
     package var truncations: UInt64 = 0
+    package var appendsDeclined: UInt64 = 0
     package var tornTailsDropped: UInt64 = 0
     package var proposalsForwarded: UInt64 = 0
     package var readsForwarded: UInt64 = 0

@@ -57,12 +57,19 @@ package struct Folder: Sendable {
     }
 
     /// Bytes that the file system has, used and free; nil if it doesn't say.
-    package var fileSystemSizeBytes: Int? {
+    package var fileSystemSizeBytes: Int? { fileSystemBytes { ($0.f_blocks, $0.f_blocks) } }
+    /// Bytes that this user may still take; nil if the file system doesn't say.
+    private var freeSizeBytes: Int? { fileSystemBytes { ($0.f_bavail, $0.f_blocks) } }
+
+    private func fileSystemBytes(
+        _ blocks: (statvfs) -> (count: fsblkcnt_t, all: fsblkcnt_t)
+    ) -> Int? {
         var status = statvfs()
         guard statvfs(path, &status) == 0 else { return nil }
-        let (size, overflow) = UInt64(status.f_blocks).multipliedReportingOverflow(
+        let (count, all) = blocks(status)
+        let (size, overflow) = UInt64(count).multipliedReportingOverflow(
             by: UInt64(status.f_frsize))
-        return overflow || size == 0 ? nil : Int(clamping: size)
+        return overflow || all == 0 ? nil : Int(clamping: size)
     }
 
     package func remove(_ name: String) throws(LoopError) {
@@ -81,6 +88,10 @@ package struct Folder: Sendable {
         _ name: String, sizeBytes: Int, header: [UInt8]
     ) throws(LoopError) {
         let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
+        // Tried again every second, this would fill what little is left each time.
+        if let free = freeSizeBytes, free < sizeBytes {
+            throw LoopError(LoopError.noSpace, "make \(path)")
+        }
         do throws(LoopError) {
             let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
             try file.syncAll()

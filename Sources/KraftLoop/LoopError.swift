@@ -43,6 +43,7 @@ package struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
     static let invalid = Int32(UV_EINVAL.rawValue)
     static let again = Int32(UV_EAGAIN.rawValue)
     static let endOfStream = Int32(UV_EOF.rawValue)
+    static let noSpace = Int32(UV_ENOSPC.rawValue)
     static let noMemory = Int32(UV_ENOMEM.rawValue)
     static let ioError = Int32(UV_EIO.rawValue)
 }

@@ -34,7 +34,8 @@ public enum Message: Hashable, Sendable {
     public struct AppendReply: Hashable, Sendable {
         public var term: Term
         /// Accepted: the last entry that is durable here and known to match.
-        /// Rejected: the `previous.index` that was refused.
+        /// Rejected: the `previous.index` that was refused; for lack of room, the last entry that
+        /// was.
         public var index: LogIndex
         public var isRejected: Bool
         /// Rejected: the last place where the logs may agree.

@@ -215,6 +215,14 @@ extension Raft {
 
     // MARK: Follower
 
+    /// Whether an append brings nothing that the log lacks. One that does may be declined. To ignore
+    /// one that doesn't may leave this replica without the commit index, for the leader, whom earlier
+    /// copies satisfy, holds that for told.
+    public func holdsEntries(of m: Message.Append) -> Bool {
+        log.matching(after: m.previous.index, count: m.count, term: m.entriesTerm) == m.count
+            && log.term(at: m.previous.index) == m.previous.term
+    }
+
     mutating func onAppend(
         from sender: Replica, _ m: Message.Append,
         _ memberships: [(offset: Int, membership: Membership)], now: Instant,
@@ -298,6 +306,17 @@ extension Raft {
         acknowledgedIndex = index
         let reply = Message.AppendReply(term: term, index: index, isRejected: false, hint: .start)
         effects.messages.append((Replica(leader, leaderID), .appendReply(reply)))
+    }
+
+    /// An append of `sender` could not be taken in for lack of room, and now there is some: the
+    /// leader is asked to go on from where this log ends, instead of finding out by a time-out.
+    public func declined(_ m: Message.Append, by sender: Replica, effects: inout RaftEffects) {
+        guard role == .follower, !isRemoved, m.term == term, leader == sender.node else { return }
+        // Named by its end: its beginning may be acknowledged already, and a refusal of that is old.
+        let end = m.previous.index + m.count
+        let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
+        let reply = Message.AppendReply(term: term, index: end, isRejected: true, hint: hint)
+        effects.messages.append((sender, .appendReply(reply)))
     }
 
     private func reject(

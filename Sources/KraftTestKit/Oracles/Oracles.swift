@@ -36,6 +36,7 @@ struct Oracles {
     var applies = ApplyOracle()
     var durability: DurabilityOracle
     var requests = RequestOracle()
+    var sessions = SessionOracle()
 
     init(nodes: Int) {
         self.nodes = nodes

@@ -61,13 +61,10 @@ struct RequestOracle {
 
     func told(_ track: Int) -> LogIndex { told[track] }
 
-    /// `mayRepeat`: it may be answered by an earlier try, which it can't tell.
-    func begin(_ track: Int, mayRepeat: Bool = false) -> Ticket {
-        Ticket(track: track, floor: mayRepeat ? .zero : told[track])
-    }
+    func begin(_ track: Int) -> Ticket { Ticket(track: track, floor: told[track]) }
 
-    mutating func remember(command: UInt64, request: Int, mayRepeat: Bool = false) {
-        if mayRepeat, commands[command] != nil { return }
+    /// What is proposed within a session, and so perhaps again, is the other oracle's business.
+    mutating func remember(command: UInt64, request: Int) {
         commands[command] = Command(request: request)
     }
 

@@ -10,6 +10,7 @@ public struct Violation: Sendable, CustomStringConvertible {
         case durability = "I6 committed entries are durable, nothing goes back"
         case acknowledgement = "I7 every acknowledged write survives"
         case linearizability = "I8 linearizable reads"
+        case sessions = "I12 a session's command takes effect once"
         case liveness = "I13 live again after the faults end"
         /// The engine or a driver broke a rule of the interface between them.
         case interface = "the engine's interface is kept"

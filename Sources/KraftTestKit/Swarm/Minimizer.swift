@@ -33,6 +33,7 @@ public struct Minimizer {
             cutFaults(&best)
             for cut in Minimizer.knobs { attempt(best.plan.cut(cut), &best) }
             lower(.clients, \.load.clients, to: 1, &best)
+            lower(.sessions, \.load.sessionClients, to: 0, &best)
             lower(.groups, \.groups, to: 1, &best)
         }
         return best

@@ -52,6 +52,15 @@ public struct Plan: Sendable {
         public var routePermille = 30
         /// Of 1,000 requests, how many go to the first group.
         public var hotPermille = 0
+        /// Clients beside the others that use sessions.
+        public var sessionClients = 0
+        /// Of 1,000 sessions, how many live for `shortSessionMilliseconds` only.
+        public var shortSessionPermille = 0
+        public var shortSessionMilliseconds: UInt64 = 300
+        /// So many commands of a session at once.
+        public var sessionBurst = 4
+        /// Of 1,000 steps within a session, how many try something again.
+        public var sessionRetryPermille = 300
         public var timeout: ClosedRange<UInt64> = 50_000_000...4_000_000_000
         public init() {}
     }
@@ -84,6 +93,7 @@ extension Plan {
         plan.drawLimits(&random)
         plan.drawLoad(&random)
         plan.drawFaults(&random)
+        plan.drawSessions()
         return plan
     }
 
@@ -164,6 +174,17 @@ extension Plan {
         load.hotPermille = random.pick(0, 0, 500, 900)
     }
 
+    /// Dice of their own: what a seed meant before there were sessions, it means still.
+    private mutating func drawSessions() {
+        var random = SeededRandom(seed: seed, stream: 8)
+        guard random.chance(400) else { return }
+        load.sessionClients = random.number(in: 1...4)
+        load.shortSessionPermille = random.pick(0, 300, 1_000)
+        load.shortSessionMilliseconds = random.pick(50, 300, 1_500)
+        load.sessionBurst = random.pick(1, 4, 16, 64)
+        load.sessionRetryPermille = random.pick(100, 300, 600)
+    }
+
     private mutating func drawFaults(_ random: inout SeededRandom) {
         let likelihood = random.number(in: 50...500)
         let kinds = Fault.allCases.filter { _ in random.chance(likelihood) }
@@ -187,6 +208,7 @@ extension Plan: CustomStringConvertible {
         for planned in faults where !kinds.contains(planned.fault) { kinds.append(planned.fault) }
         return """
             \(nodes) nodes, \(groups) groups, \(load.clients) clients, \
+            \(load.sessionClients) with sessions, \
             \(duration.rawValue / 1_000_000) ms, election timeout \
             \(options.timing.electionTimeout.rawValue / 1_000_000) ms, \
             segments of \(options.log.segmentSizeBytes >> 10) KiB, cache \

@@ -9,8 +9,8 @@ public struct PlanCut: Hashable, Sendable, CustomStringConvertible {
     public enum Key: String, CaseIterable, Sendable {
         /// The numbers of the faults that are left, or `none`.
         case faults
-        /// So many clients, the first groups, nodes, and milliseconds before the calm.
-        case clients, groups, nodes, ms
+        /// So many clients, clients with sessions, the first groups, nodes, and milliseconds before the calm.
+        case clients, sessions, groups, nodes, ms
         /// `calm`: as in `SimulationOptions`, where all is well.
         case network, disk, clock, turns, boots
         /// `plain`: as in `SimulationOptions` and `Plan.Load`.
@@ -66,7 +66,7 @@ extension Plan {
             let numbers = cut.value == "none" ? [] : cut.value.split(separator: ",").map { Int($0) }
             guard numbers.allSatisfy({ $0 != nil }) else { return false }
             faults.removeAll { !numbers.contains($0.number) }
-        case .clients, .groups, .nodes, .ms:
+        case .clients, .sessions, .groups, .nodes, .ms:
             guard let number = Int(cut.value), apply(number, to: cut.key) else { return false }
         case .network: options.network = plain.options.network
         case .disk: options.disk = plain.options.disk
@@ -80,9 +80,10 @@ extension Plan {
         case .log: options.log = plain.options.log
         case .timing: options.timing = plain.options.timing
         case .load:
-            let clients = load.clients
+            let (clients, sessionClients) = (load.clients, load.sessionClients)
             load = plain.load
             load.clients = clients
+            load.sessionClients = sessionClients
         }
         cuts.append(cut)
         let order = PlanCut.Key.allCases
@@ -95,6 +96,9 @@ extension Plan {
         case .clients:
             guard (0...64).contains(number) else { return false }
             load.clients = number
+        case .sessions:
+            guard (0...64).contains(number) else { return false }
+            load.sessionClients = number
         case .groups:
             guard (1...1_024).contains(number) else { return false }
             groups = number

@@ -26,6 +26,7 @@ public final class SwarmRun {
     private let plan: Plan
     private let simulation: Simulation<AuditLog>
     private let workload: Workload
+    private let sessionClients: SessionClients
     private let injector: FaultInjector<AuditLog>
 
     /// - `log`: is given a line for everything worth one.
@@ -42,6 +43,7 @@ public final class SwarmRun {
         simulation.isLogVerbose = isVerbose && log != nil
         simulation.bootCrashPermille = plan.bootCrashPermille
         workload = Workload(simulation, plan)
+        sessionClients = SessionClients(workload)
         injector = FaultInjector(simulation, plan)
         injector.crowd = { [workload] in workload.crowd($0, $1, writes: $2, reads: $3) }
     }
@@ -53,6 +55,7 @@ public final class SwarmRun {
 
     public func run() -> Report {
         workload.start()
+        sessionClients.start()
         injector.start()
         keepAlive()
         simulation.run(for: plan.duration)
@@ -108,8 +111,18 @@ public final class SwarmRun {
                     !simulation.isChanging($0) && simulation.strays(of: $0).isEmpty
                 }
         }
-        require(changed, "a change of members doesn't end, or a removed replica doesn't go")
+        let stuck = names.filter { simulation.isChanging($0) }
+        let strays = names.flatMap { name in
+            simulation.strays(of: name).map { "\(name) on node \($0)" }
+        }
+        require(
+            changed,
+            """
+            a change of members doesn't end, or a removed replica doesn't go: changing \(stuck), \
+            left \(strays), \(simulation.isOpen ? "all" : "not all") is open
+            """)
         insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
+        judgeSessions()
         let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {
             names.allSatisfy { simulation.isInStep($0) }
         }
@@ -125,9 +138,30 @@ public final class SwarmRun {
         simulation.inspectDisks()
     }
 
+    /// Those whose time has passed are over, those whose time hasn't go on.
+    private func judgeSessions() {
+        guard plan.load.sessionClients > 0 else { return }
+        insist { [sessionClients] in sessionClients.probe($0, on: $1, timeout: $2, then: $3) }
+        simulation.run(for: sessionClients.longestShortLife)
+        let timeout = Nanoseconds(4 * electionTimeout)
+        var waiting = 0
+        for session in sessionClients.judged {
+            let name = plan.groupNames[session.group]
+            guard let node = simulation.holders(of: name).first else { continue }
+            waiting += 1
+            let judge = { [sessionClients] (_: Int, node, timeout, then) in
+                sessionClients.judge(session, on: node, timeout: timeout, then: then)
+            }
+            tryRequest(judge, session.group, node, timeout, left: 20) { waiting -= 1 }
+        }
+        let isDone = simulation.run(atMost: .seconds(300)) { waiting == 0 }
+        require(isDone, "nobody says whether a session is open")
+    }
+
     private func endFaults() {
         simulation.note("the calm begins")
         workload.stop()
+        sessionClients.stop()
         injector.stop()
         simulation.bootCrashPermille = 0
         simulation.options.network.spikePermille = 0

@@ -42,7 +42,7 @@ public struct SwarmSummary: Sendable {
     public var operationsChecked: UInt64 {
         let ends: [Coverage.Counter] = [
             .acknowledged, .refused, .unknown, .overloaded, .staleRoutes, .readsAnswered,
-            .readsRefused, .transfersDone,
+            .readsRefused, .transfersDone, .sessionsOpened, .sessionTouches, .sessionsClosed,
         ]
         return ends.reduce(0) { $0 + coverage[$1] }
     }

@@ -4,9 +4,9 @@ import RaftCore
 
 /// Clients that write commands never seen before, and read whether what they were told is there.
 final class Workload {
-    private let simulation: Simulation<AuditLog>
-    private let plan: Plan
-    private let names: [String]
+    let simulation: Simulation<AuditLog>
+    let plan: Plan
+    let names: [String]
     private var clients: [Client] = []
     private var nextID: UInt64 = 1
     private var isStopped = false
@@ -117,6 +117,18 @@ final class Workload {
             then: then)
     }
 
+    /// For a command that nobody has ever used.
+    func newID() -> UInt64 {
+        defer { nextID += 1 }
+        return nextID
+    }
+
+    /// Somebody was told that a command took effect in this life of a group.
+    func acknowledge(_ id: UInt64, in track: Int) {
+        while acknowledged.count <= track { acknowledged.append([]) }
+        acknowledged[track].append(id)
+    }
+
     private func acknowledged(in track: Int) -> [UInt64] {
         acknowledged.indices.contains(track) ? acknowledged[track] : []
     }
@@ -126,16 +138,14 @@ final class Workload {
         _ group: Int, on node: NodeID, padding: Int = 0, timeout: Nanoseconds,
         route: Epoch? = nil, then: @escaping (Bool) -> Void
     ) {
-        let id = nextID
-        nextID += 1
+        let id = newID()
         let track = simulation.track(of: group, on: node)
         simulation.propose(
             on: node, group: names[group], AuditLog.Command(id: id, padding: padding),
             timeout: timeout, route: route
         ) { [self] outcome in
             if outcome.isDone, let track {
-                while acknowledged.count <= track { acknowledged.append([]) }
-                acknowledged[track].append(id)
+                acknowledge(id, in: track)
                 if let route, route != .first {
                     simulation.report(
                         (.linearizability, "a command with a stale route took effect"))

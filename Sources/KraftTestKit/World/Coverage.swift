@@ -23,17 +23,21 @@ public struct Coverage: Sendable {
         // What the engine did.
         case turns, sharedTurns, messagesSent, logWrites, logReads, segmentsPrepared
         case leadersElected, leadersDeposed, leadersResigned, truncations, recoveries, tornTails
+        case appendsDeclined
         case connectionsReplaced, connectionsRefusedByNode, readBacks
         case entriesCommitted, commandsApplied, commandsReplayed, fencings
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
         case fullDisksNoticed, slowDisksNoticed, writesTriedAgain, leadersShed
+        case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
         case reads, readsAnswered, readsRefused, transfersDone, changesBegun, changesRefused
+        case sessionsOpened, sessionTouches, sessionsClosed, sessionRetries, sessionsToldOver
         // What was checked.
+        case sessionAnswersCompared
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
@@ -52,6 +56,7 @@ public struct Coverage: Sendable {
 
     mutating func count(_ rare: RareBranches) {
         self[.truncations] += rare.truncations
+        self[.appendsDeclined] += rare.appendsDeclined
         self[.tornTails] += rare.tornTailsDropped
         self[.proposalsForwarded] += rare.proposalsForwarded
         self[.proposalsParked] += rare.proposalsParked
@@ -69,6 +74,10 @@ public struct Coverage: Sendable {
         self[.slowDisksNoticed] += rare.disksSlow
         self[.writesTriedAgain] += rare.writesTriedAgain
         self[.leadersShed] += rare.leadersShed
+        self[.sessionRepeats] += rare.sessionRepeats
+        self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
+        self[.sessionsExpired] += rare.sessionsExpired
+        self[.sessionCommandsRefused] += rare.sessionsRefused
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

@@ -41,6 +41,7 @@ extension Simulation {
         replica.appliedIndex = index
         if isNew {
             report(oracles.requests.apply(command: command, index: index))
+            report(oracles.sessions.apply(replica.track, command: command, index: index))
         } else {
             pastCoverage.count(.commandsReplayed)
         }

@@ -41,14 +41,16 @@ struct Request<Machine: StateMachine> {
     var command: UInt64 = 0
     var ticket = RequestOracle.Ticket()
     var query: Machine.Query?
-    /// A proposal within a session: it may repeat an earlier one.
-    var isInSession = false
+    /// What was known of the sessions that it uses or changes; none for others.
+    var sessionTickets: [SessionOracle.Ticket] = []
+    var change: SessionChange?
     var reply: RequestOutcome<Machine.Reply> = .pending
     /// Of `session`.
     var sessions: RequestOutcome<[UInt8]> = .pending
     var answer: RequestOutcome<Machine.Answer> = .pending
     /// Done, refused or unknown, for any kind.
     var isEnded = false
+    var changedThen: ((RequestOutcome<[UInt8]>) -> Void)?
     var repliedThen: ((RequestOutcome<Machine.Reply>) -> Void)?
     var answeredThen: ((RequestOutcome<Machine.Answer>) -> Void)?
 }
@@ -77,16 +79,16 @@ extension Simulation {
         requests[place].command = hash
         detail("request \(token): propose \(hash) on node \(node.id), \(groupNames[group])")
         requests[place].repliedThen = then
-        requests[place].isInSession = session != nil
         pastCoverage.count(.proposals)
         guard let (box, replica) = usable(node, group: group) else {
             end(place, .refused(.nodeStopped))
             return RequestID(place: place)
         }
-        requests[place].ticket = oracles.requests.begin(
-            replica.track, mayRepeat: session != nil)
-        if options.checks.commandsAreUnique {
-            oracles.requests.remember(command: hash, request: place, mayRepeat: session != nil)
+        requests[place].ticket = oracles.requests.begin(replica.track)
+        if let session {
+            beginTry(place, of: session, command: hash, track: replica.track)
+        } else if options.checks.commandsAreUnique {
+            oracles.requests.remember(command: hash, request: place)
         }
         trace(node, 50, hash)
         let now = instant(node)
@@ -103,29 +105,6 @@ extension Simulation {
         }
         touch(node)
         return RequestID(place: place)
-    }
-
-    /// Opens, touches or closes sessions of a group; see `sessionOutcome(of:)`.
-    @discardableResult
-    public func changeSessions(
-        on node: NodeID, group: String, _ change: SessionChange,
-        timeout: Nanoseconds = .seconds(5)
-    ) -> RequestID {
-        let node = nodes[position(of: node)]
-        let group = position(of: group)
-        let token = begin(.session, on: node, group: group, timeout: timeout)
-        let place = RequestID(place: Int(token) - 1)
-        note("request \(token): \(change) on node \(node.id), \(groupNames[group])")
-        guard let (box, replica) = usable(node, group: group) else {
-            end(place.place, .refused(.nodeStopped))
-            return place
-        }
-        trace(node, 58, token)
-        let now = instant(node)
-        box.engine.changeSessions(
-            replica.slot, change, token: token, deadline: now + timeout, now: now)
-        touch(node)
-        return place
     }
 
     /// A read on a node, linearizable unless told otherwise.
@@ -242,11 +221,6 @@ extension Simulation {
         requests[request.place].reply
     }
 
-    /// How a change of sessions stands, with its reply.
-    public func sessionOutcome(of request: RequestID) -> RequestOutcome<[UInt8]> {
-        requests[request.place].sessions
-    }
-
     /// How a read stands.
     public func answer(of request: RequestID) -> RequestOutcome<Machine.Answer> {
         requests[request.place].answer
@@ -327,6 +301,7 @@ extension Simulation {
             end(place, .refused(reason))
         case .unknown, .forgotten:
             trace(node, 57, completion.token)
+            if case .forgotten = completion.outcome { refuseTries(place, reason: nil) }
             end(place, .unknown)
         }
     }
@@ -364,7 +339,7 @@ extension Simulation {
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .session:
-            requests[place].sessions = .done(index: index, Array(bytes))
+            finishChange(place, index: index, reply: Array(bytes))
         case .read:
             report((.interface, "a read ended with a reply"))
         case .propose:
@@ -373,6 +348,7 @@ extension Simulation {
             report(
                 oracles.acknowledge(
                     request.ticket, command: request.command, request: place, index: index))
+            compareAnswers(place, index: index, reply: bytes)
             let decoded = bytes.withUnsafeBytes { bytes in
                 var reader = ByteReader(bytes)
                 return try? Machine.Reply(from: &reader)
@@ -393,6 +369,8 @@ extension Simulation {
         close(place)
         detail("request \(place + 1): \(outcome)")
         let then = (requests[place].repliedThen, requests[place].answeredThen)
+        let changedThen = requests[place].changedThen
+        requests[place].changedThen = nil
         requests[place].repliedThen = nil
         requests[place].answeredThen = nil
         if case .refused(let reason) = outcome {
@@ -409,8 +387,8 @@ extension Simulation {
                 report((.interface, "a group could not be opened: \(reason)"))
             default: break
             }
-            // A session's command may have taken effect by an earlier try.
-            if kind == .propose, !requests[place].isInSession {
+            refuseTries(place, reason: reason)
+            if kind == .propose, requests[place].sessionTickets.isEmpty {
                 let command = requests[place].command
                 report(oracles.requests.refuse(command: command, reason: reason))
             }
@@ -422,6 +400,7 @@ extension Simulation {
         }
         then.0?(requests[place].reply)
         then.1?(requests[place].answer)
+        changedThen?(requests[place].sessions)
     }
 
     /// A node has died: nobody knows what became of the requests that it was asked.

@@ -57,6 +57,26 @@ struct ConnectionScenarios {
         stage.curtain()
     }
 
+    @Test("A lagging follower whose log queue overflows asks for more as soon as it has room")
+    func overflow() {
+        let stage = Stage {
+            $0.limits.logQueueBytes = 16 << 10
+            $0.limits.appendWindowBytes = 64 << 10
+            $0.limits.appendSizeBytes = 1 << 10
+        }
+        let leader = stage.elect()
+        let other = stage.others(than: leader)[0]
+        stage.simulation.partition([other])
+        stage.load([leader], millis: 4_000, everyMillis: 4, padding: 1_500)
+        stage.simulation.heal()
+        let isInStep = stage.simulation.run(atMost: .seconds(5)) { stage.simulation.isInStep("g") }
+        #expect(isInStep)
+        stage.reached(.appendsDeclined)
+        // Its queue is still full of the last of them.
+        stage.wait(milliseconds: 200)
+        stage.curtain()
+    }
+
     @Test("A leader that leads again counts no answer of its earlier term")
     func lateAcknowledgements() {
         let stage = Stage { $0.timing.electionTimeout = .milliseconds(300) }

@@ -190,4 +190,19 @@ struct GroupScenarios {
         stage.reached(.diskHangs)
         stage.curtain()
     }
+
+    @Test("A follower whose log queue was full learns the last commit index when it has room again")
+    func commitToldIntoFullQueue() {
+        let stage = Stage(groups: ["g", "hot"]) { $0.limits.logQueueBytes = 16 << 10 }
+        for group in ["g", "hot"] { stage.lead(1, group) }
+        stage.simulation.hangDisk(3, for: .seconds(2))
+        #expect(stage.write(on: 1, "g").isDone)
+        // Other entries fill the queue of node 3, so that it drops the one that it has when that is
+        // sent again, together with the index that is committed by then.
+        stage.load([1], "hot", millis: 200, everyMillis: 5, padding: 2_000)
+        stage.wait(milliseconds: 3_000)
+        #expect(stage.commit(3) == stage.commit(1))
+        stage.reached(.diskHangs)
+        stage.curtain()
+    }
 }
