@@ -70,7 +70,7 @@ extension ProcessTests {
                 let segment = "\(folder)/wal/0000000000000001.seg"
                 let sound = try #require(FileManager.default.contents(atPath: segment))
                 var spoilt = sound
-                spoilt[3 * 4_096 + 100] ^= 1
+                spoilt[3 * 4_096 + 60] ^= 1
                 try spoilt.write(to: URL(fileURLWithPath: segment))
                 let damaged = try await wal("verify", folder)
                 #expect(damaged.status == 74, "\(damaged)")
