@@ -311,10 +311,14 @@ extension Raft {
     /// An append of `sender` could not be taken in for lack of room, and now there is some: the
     /// leader is asked to go on from where this log ends, instead of finding out by a time-out.
     public func declined(_ m: Message.Append, by sender: Replica, effects: inout RaftEffects) {
-        guard role == .follower, !isRemoved, m.term == term, leader == sender.node else { return }
+        guard role == .follower, !isRemoved, m.term == term, leader == sender.node,
+            !holdsEntries(of: m)
+        else { return }
         // Named by its end: its beginning may be acknowledged already, and a refusal of that is old.
         let end = m.previous.index + m.count
-        let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
+        // More may have come meanwhile, and been acknowledged.
+        let known = max(verifiedIndex, m.previous.index)
+        let hint = log.lastPosition(notBeyond: known, term: term)
         let reply = Message.AppendReply(term: term, index: end, isRejected: true, hint: hint)
         effects.messages.append((sender, .appendReply(reply)))
     }
