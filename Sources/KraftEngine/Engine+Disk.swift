@@ -13,6 +13,8 @@ struct DiskTrouble {
     /// It is the latest preparation that failed, or a write.
     var isPreparationFailed = false
     var isWriteFailed = false
+    /// The latest write found no space: nothing can be written down, not even a vote.
+    var isUnwritable = false
     /// Several writes in a row took long.
     var isSlow = false
     /// How many writes in a row took long, or didn't.
@@ -91,6 +93,10 @@ extension Engine {
     mutating func writeEnded(now: Instant) {
         let took = logWriteSince.map { now - $0 } ?? .zero
         logWriteSince = nil
+        if disk.isUnwritable {
+            disk.isUnwritable = false
+            for slot in groups.indices where isLive[slot] { touch(slot) }
+        }
         if took > configuration.timing.diskSlowTimeout {
             disk.slowWrites += 1
             disk.quickWrites = 0
@@ -125,6 +131,7 @@ extension Engine {
         guard isOutOfSpace else { return fence("a log write failed: \(reason)", now: now) }
         guard !isFenced, log.repeatWrite(id) else { return }
         disk.isWriteFailed = true
+        disk.isUnwritable = true
         // Cheap to try, and without it this node can't even vote.
         let timing = configuration.timing
         let pause = min(timing.diskFullPause.rawValue, timing.electionTimeout.rawValue / 2)

@@ -245,11 +245,12 @@ public struct Engine: ~Copyable {
         awake.removeLast(awake.count - kept)
     }
 
-    /// Whether the group's own timers count: not without a state machine, and a node that is about
-    /// to go doesn't campaign.
+    /// Whether the group's own timers count: not without a state machine; and a node that is about
+    /// to go, or can't write its vote down, doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
         groups[slot].isRunning
-            && (groups[slot].raft.isLeader || !(isHandingLeadersOver || isDiskStalled))
+            && (groups[slot].raft.isLeader
+                || !(isHandingLeadersOver || isDiskStalled || disk.isUnwritable))
     }
 
     /// Has `endTurn` look at the group.
