@@ -265,6 +265,7 @@ public final class AdminServer: Sendable {
             try await membership.change(name, try MembersBody(body), timeout: timeout)
         case .stepDown(let name): try await membership.stepDown(name)
         case .elect(let name): try await membership.elect(name, try ElectBody(body).node)
+        case .snapshotGroup(let name): try await cluster.snapshot(name, timeout: timeout)
         case .plans: await membership.plans()
         case .plan(let id): try await membership.plan(id)
         case .joinCluster: try await roster.join(try NodeBody(body, needsAddress: true))

@@ -83,6 +83,18 @@ final class ClusterHandler: Sendable {
         return .json(["group": .string(name.string), "leader": .node(body.to)])
     }
 
+    /// Of this node's replica.
+    func snapshot(_ name: GroupName, timeout: Duration) async throws(HTTPFault) -> HTTPAnswer {
+        do throws(KraftError) {
+            let taken = try await manager.snapshot(of: name.string, timeout: timeout)
+            return .json([
+                "index": .unsigned(taken.index.rawValue), "bytes": .unsigned(taken.byteCount),
+            ])
+        } catch {
+            throw await .ofGroup(error, name, isRouted: directory.owns(name), book)
+        }
+    }
+
     func health() async -> HTTPAnswer { .json(HealthView(await manager.status()).json) }
 
     /// Alive as long as it can answer and its disk can be trusted.

@@ -21,6 +21,13 @@ public struct ByteWriter: Sendable {
     public mutating func write(raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
     public mutating func write(raw: some Collection<UInt8>) { bytes.append(contentsOf: raw) }
 
+    /// Writes over 8 bytes that were written before, at `offset`.
+    mutating func overwrite(_ value: UInt64, at offset: Int) {
+        bytes.withUnsafeMutableBytes {
+            $0.storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
+        }
+    }
+
     /// A 4-byte length, then the bytes.
     public mutating func writeBlob(_ blob: some Collection<UInt8>) {
         write(UInt32(blob.count))

@@ -17,6 +17,8 @@ public struct Effects {
     /// At most one is under way.
     public var logWrites: [LogWrite] = []
     public var segmentPreparations: [SegmentPreparation] = []
+    /// Remove the files of these segments, if they are there. Nothing waits for it.
+    public var segmentRemovals: [UInt64] = []
     public var logReads: [LogRead] = []
     public var snapshotCaptures: [SnapshotCapture] = []
     public var snapshotReads: [SnapshotRead] = []
@@ -41,6 +43,7 @@ public struct Effects {
         sends.removeAll(keepingCapacity: true)
         logWrites.removeAll(keepingCapacity: true)
         segmentPreparations.removeAll(keepingCapacity: true)
+        if !segmentRemovals.isEmpty { segmentRemovals.removeAll() }
         logReads.removeAll(keepingCapacity: true)
         if !snapshotCaptures.isEmpty { snapshotCaptures.removeAll() }
         if !snapshotReads.isEmpty { snapshotReads.removeAll() }
@@ -136,6 +139,16 @@ public enum Notice: Sendable {
     /// A message contradicted what this replica committed, or a second leader showed up in its
     /// term: some replica of the group has lost its memory. The message was dropped.
     case contradicted(slot: GroupSlot)
+    /// A group's state up to `index` was written to a snapshot, or one of another node was taken over.
+    case snapshotTaken(slot: GroupSlot, index: LogIndex, byteCount: UInt64)
+    case snapshotInstalled(slot: GroupSlot, index: LogIndex, byteCount: UInt64)
+    /// A snapshot could not be made, fetched or sent; it will be tried again.
+    case snapshotFailed(slot: GroupSlot, reason: String)
+    /// The group's state on this node is lost: its replica here takes no part any more.
+    case replicaDamaged(slot: GroupSlot, reason: String)
+    /// Something in the log or the snapshots of this node isn't what was written there, or is gone.
+    /// Groups that it may concern neither vote nor acknowledge here until their replica is replaced.
+    case damaged(segment: UInt64, offset: Int, reason: String)
     /// The node fenced itself: its disk failed. Nothing is acknowledged any more.
     case fenced(reason: String)
 }

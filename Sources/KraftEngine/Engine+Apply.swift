@@ -20,11 +20,14 @@ extension Engine {
         while let slot = applyQueue.popFirst() {
             groups[slot].isApplyQueued = false
             guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying,
-                !groups[slot].isWitness, !isFenced
+                !groups[slot].isWitness, !groups[slot].isRestoring, !isFenced
             else { continue }
             if let work = prepareApply(slot) { return work }
         }
-        if !isFenced { finishSends() }
+        if !isFenced {
+            startCaptures()
+            finishSends()
+        }
         return nil
     }
 
@@ -215,6 +218,7 @@ extension Engine {
         if !groups[slot].reads.isEmpty { answerReads(slot) }
         if groups[slot].newReads > 0 || groups[slot].isLeaving { touch(slot) }
         queueApply(slot)
+        considerCapture(slot)
     }
 }
 

@@ -25,14 +25,16 @@ extension Engine {
             }
             groups[slot].isOpened = true
             complete(.local(token), .done(index: .zero, replyStart: 0, replyCount: 0))
+            restore(slot)
             queueApply(slot)
             touch(slot)
             return GroupSlot(rawValue: slot)
         }
         let membership = try membership(voters, name)
+        // A group that this node has forgotten may have lived here: then it must not begin anew.
         let record = GroupRecord(
             name: name, incarnation: (tombstones[name] ?? 0) + 1, replica: .initial,
-            base: membership)
+            base: membership, isDamaged: isForgetful)
         let id = Engine.groupID(record)
         guard formerReplicas[id] == nil else {
             throw KraftError(
@@ -56,10 +58,14 @@ extension Engine {
         let slot = insert(
             RecoveredGroup(
                 id: id, name: record.name, incarnation: record.incarnation,
-                replica: record.replica, isWitness: record.isWitness,
-                configurations: [.init(index: .zero, membership: record.base)]),
+                replica: record.replica, isWitness: record.isWitness, base: record.base,
+                configurations: [.init(index: .zero, membership: record.base)],
+                isDamaged: record.isDamaged),
             now: now)
-        groups[slot].hardStateBatch = writeGroup(.groupCreated, record, id)
+        let (position, batch) = writeGroup(.groupCreated, record, id)
+        groups[slot].hardStateBatch = batch
+        groups[slot].metadataAt = position
+        groups[slot].hardStateAt = position
         effects.notices.append(
             .groupCreated(slot: GroupSlot(rawValue: slot), name: record.name))
         return slot
@@ -98,7 +104,7 @@ extension Engine {
 
     mutating func writeGroup(
         _ kind: RecordKind, _ record: GroupRecord, _ id: GroupID
-    ) -> UInt64 {
+    ) -> (position: LogPosition, batch: UInt64) {
         let payload = record.encoded
         let header = RecordHeader(
             kind: kind, payloadCount: payload.count, group: id, index: .zero, term: .zero, count: 0)
@@ -106,7 +112,7 @@ extension Engine {
             payload.withUnsafeBytes {
                 target.copyMemory(from: $0.baseAddress!, byteCount: $0.count)
             }
-        }.batch
+        }
     }
 
     /// Groups that the log holds vote and store at once; they lead and apply when they have been
@@ -115,15 +121,23 @@ extension Engine {
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
             configurations: recovered.configurations, hardState: recovered.hardState,
-            log: recovered.terms, options: raftOptions, seed: dice.next(),
+            log: recovered.terms, snapshot: recovered.snapshot?.name.position,
+            options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
-        guard let base = recovered.configurations.first?.membership else {
-            preconditionFailure("a group without members")
-        }
-        let group = Group(
+        // With a snapshot, the machine is nowhere before it is restored.
+        let applied = recovered.snapshot == nil ? recovered.terms.base.index : .zero
+        var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
-            serial: nextSerial, base: base, raft: raft, index: recovered.index,
-            appliedIndex: recovered.terms.base.index)
+            serial: nextSerial, base: recovered.base, raft: raft, index: recovered.index,
+            appliedIndex: applied)
+        group.snapshot = recovered.snapshot
+        group.lastCapture = now
+        for run in recovered.index.runs where run.last > raft.snapshot.index {
+            group.bytesSinceCapture += Int(run.payloadCount)
+        }
+        group.metadataAt = recovered.metadataAt
+        group.hardStateAt = recovered.hardStateAt
+        group.isDamaged = recovered.isDamaged
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {
@@ -169,7 +183,7 @@ extension Engine {
 
     public mutating func startGroup(_ slot: GroupSlot, now: Instant) {
         let slot = slot.rawValue
-        guard isLive[slot], groups[slot].isStopped else { return }
+        guard isLive[slot], groups[slot].isStopped, !groups[slot].isDamaged else { return }
         groups[slot].isStopped = false
         // Who leads may have changed meanwhile; what was promised to who led holds on.
         let leader = groups[slot].raft.leader
@@ -196,15 +210,15 @@ extension Engine {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
         let group = groups[slot]
-        let record = GroupRecord(
-            name: group.name, incarnation: group.incarnation, replica: group.raft.replica.id,
-            base: group.base, isFormerMember: isFormerMember,
-            isWitness: group.raft.isBornWitness)
+        var record = group.record
+        record.isFormerMember = isFormerMember
         if isFormerMember { formerChanges[group.name] = group.endedChanges }
-        let batch = writeGroup(.groupRemoved, record, group.id)
+        let batch = writeGroup(.groupRemoved, record, group.id).batch
+        dropSnapshots(of: slot, after: batch, now: now)
         table.remove(group.id)
         slotOfName[group.name] = nil
         isLive[slot] = false
+        reclaim.isLookWorthwhile = true
         groups[slot].isTouched = false
         groups[slot].isApplyQueued = false
         touched.removeAll { $0 == slot }
@@ -306,7 +320,9 @@ extension Engine {
     /// there is a leader. What leases promise is kept. False if this replica can't lead.
     public mutating func forceElection(_ slot: GroupSlot, now: Instant) -> Bool {
         let slot = slot.rawValue
-        guard !isFenced, isLive[slot], groups[slot].isRunning else { return false }
+        guard !isFenced, isLive[slot], groups[slot].isRunning, !groups[slot].isDamaged else {
+            return false
+        }
         let leader = groups[slot].raft.leader
         if groups[slot].raft.isLeaderSupported, let place = peerPlace(of: leader),
             peers[place].isReady, now < peers[place].promisedUntil

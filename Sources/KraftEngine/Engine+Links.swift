@@ -25,6 +25,7 @@ extension Engine {
     mutating func tickLinks(now: Instant) {
         for place in peers.indices { tick(place, now: now) }
         tickJoining(now: now)
+        tickSnapshots(now: now)
         strangers.removeAll { stranger in
             guard now >= stranger.since + configuration.timing.handshakeTimeout else {
                 return false
@@ -90,7 +91,7 @@ extension Engine {
         for stranger in strangers {
             deadline = min(deadline, stranger.since + timing.handshakeTimeout)
         }
-        nodeDeadline = deadline
+        nodeDeadline = min(deadline, snapshotDeadline)
     }
 
     private mutating func sendBeat(_ place: Int, now: Instant) {
@@ -181,6 +182,7 @@ extension Engine {
 
     mutating func connected(_ connection: ConnectionID, now: Instant) {
         joinConnected(connection)
+        if bulkConnected(connection, now: now) { return }
         guard !isFenced, let place = peerPlace(of: connection),
             case .dialling = peers[place].link
         else { return }
@@ -246,6 +248,7 @@ extension Engine {
             refuse(connection, peer: .none, "its first frame is not a hello", tell: false)
             return
         }
+        if hello.isBulk { return bulkAccepted(connection, hello, now: now) }
         var objection = hello.objection(
             node: configuration.node, clusterID: configuration.clusterID,
             isPeer: { node in
@@ -255,7 +258,8 @@ extension Engine {
             objection = peers[place].identity.objection(hello)
             if objection != nil { rare.identitiesRefused += 1 }
         }
-        if objection == nil, !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+        if objection == nil, !hello.known.isOurs(
+            store: bootRecord.store, lives: boots, oldest: oldestLife) {
             objection = PeerIdentity.olderCopy(configuration.node)
             rare.identitiesRefused += 1
         }
@@ -335,6 +339,7 @@ extension Engine {
             touch(slot)
         }
         touchWaiting()
+        fetchesReady(from: node, now: now)
         updateNodeDeadline()
     }
 
@@ -355,6 +360,7 @@ extension Engine {
     mutating func closed(_ connection: ConnectionID, now: Instant) {
         strangers.removeAll { $0.connection == connection }
         joinClosed(connection, now: now)
+        bulkClosed(connection, now: now)
         if let place = peerPlace(of: connection) { linkLost(place, now: now) }
         updateNodeDeadline()
     }
@@ -371,6 +377,7 @@ extension Engine {
         peers[place].supportedUntil = .zero
         peers[place].isBurdened = false
         peers[place].newIdentity = nil
+        dropBulk(place, now: now)
         // Who has left only asks now and then whether it was taken in again.
         let pause = hasLeftCluster ? .seconds(10) : dialPause
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
@@ -401,6 +408,7 @@ extension Engine {
         guard !isFenced else { return }
         counters.bytesReceived += UInt64(bytes.count)
         if joinReceived(connection, bytes, now: now) { return }
+        if bulkReceived(connection, bytes, now: now) { return }
         if let place = peerPlace(of: connection) {
             receivedFromPeer(place, connection, bytes, now: now)
         } else if let place = strangers.firstIndex(where: { $0.connection == connection }) {
@@ -482,7 +490,8 @@ extension Engine {
             }
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
-                if !hello.known.isOurs(store: bootRecord.store, lives: boots) {
+                if !hello.known.isOurs(
+            store: bootRecord.store, lives: boots, oldest: oldestLife) {
                     objection = PeerIdentity.olderCopy(configuration.node)
                 }
                 if objection != nil { rare.identitiesRefused += 1 }
@@ -550,9 +559,11 @@ extension Engine {
             peers[place].queuedBytes += writer.byteCount
             effects.sends.append((peers[place].connection, writer.block))
         }
+        finishBulkSends()
     }
 
     mutating func sent(_ connection: ConnectionID, _ count: Int, now: Instant) {
+        if bulkSent(connection, now: now) { return }
         guard let place = peerPlace(of: connection),
             let block = peers[place].queued.popFirst()
         else { return }

@@ -8,7 +8,70 @@ extension Engine {
         let header = RecordHeader(
             kind: .hardState, payloadCount: 0, group: groups[slot].id, index: .zero,
             term: state.term, count: Int(state.vote.rawValue))
-        groups[slot].hardStateBatch = log.append(header) { _ in }.batch
+        let (position, batch) = log.append(header) { _ in }
+        groups[slot].hardStateBatch = batch
+        groups[slot].hardStateAt = position
+    }
+
+    /// Writes down all that the log says of a group but for its entries behind the base, as it is now;
+    /// returns the batch that it is in. Term and vote are durable with it, too.
+    ///
+    /// - `isReset`: what the log said of the group's entries before is void. Then `index` holds none.
+    @discardableResult
+    mutating func writeCheckpoint(of slot: Int, isReset: Bool) -> UInt64 {
+        let group = groups[slot]
+        precondition(!isReset || group.index.runs.isEmpty, "a reset with entries")
+        let checkpoint = Checkpoint(
+            record: group.record, hardState: group.raft.hardState, base: group.raft.log.base,
+            configuration: group.raft.configuration(at: group.raft.log.base.index),
+            snapshot: group.snapshot, isReset: isReset)
+        var writer = ByteWriter()
+        checkpoint.encode(into: &writer)
+        let header = RecordHeader(
+            kind: .checkpoint, payloadCount: writer.count, group: group.id,
+            index: checkpoint.base.index, term: checkpoint.base.term, count: 0)
+        let (position, batch) = write(header, writer)
+        groups[slot].hardStateBatch = batch
+        groups[slot].hardStateAt = position
+        groups[slot].metadataAt = position
+        reclaim.isLookWorthwhile = true
+        return batch
+    }
+
+    /// What the log says of the node itself, once more. Returns where the first part stands.
+    mutating func writeNodeLists() -> LogPosition {
+        var first: LogPosition?
+        for part in nodeLists.parts() {
+            var writer = ByteWriter()
+            part.encode(into: &writer)
+            let header = RecordHeader(
+                kind: .nodeLists, payloadCount: writer.count, group: GroupID(0), index: .zero,
+                term: .zero, count: 0)
+            let position = write(header, writer).position
+            first = first ?? position
+        }
+        guard let first else { preconditionFailure("no lists") }
+        return first
+    }
+
+    /// The log begins with `segment` once this is durable.
+    mutating func writeLogStart(_ segment: UInt64) -> UInt64 {
+        let header = RecordHeader(
+            kind: .logStart, payloadCount: 0, group: GroupID(0), index: LogIndex(segment),
+            term: .zero, count: 0)
+        return log.append(header) { _ in }.batch
+    }
+
+    private mutating func write(
+        _ header: RecordHeader, _ payload: ByteWriter
+    ) -> (position: LogPosition, batch: UInt64) {
+        log.append(header) { target in
+            payload.bytes.withUnsafeBytes { bytes in
+                if let source = bytes.baseAddress {
+                    target.copyMemory(from: source, byteCount: bytes.count)
+                }
+            }
+        }
     }
 
     /// A record of the node itself; `about` names the node that it speaks of.
@@ -20,13 +83,7 @@ extension Engine {
         let header = RecordHeader(
             kind: kind, payloadCount: writer.count, group: GroupID(0), index: .zero,
             term: .zero, count: Int(node.rawValue))
-        return log.append(header) { target in
-            writer.bytes.withUnsafeBytes { bytes in
-                if let source = bytes.baseAddress {
-                    target.copyMemory(from: source, byteCount: bytes.count)
-                }
-            }
-        }.batch
+        return write(header, writer).batch
     }
 
     /// Writes entries that the core took in: a new leader's own, or those of a message.
@@ -91,6 +148,7 @@ extension Engine {
         appended.append(
             AppendedMark(
                 batch: batch, slot: slot, serial: groups[slot].serial, last: first + (count - 1)))
+        groups[slot].bytesSinceCapture += payloadCount
         counters.entriesAppended += UInt64(count)
     }
 
@@ -124,6 +182,7 @@ extension Engine {
         releaseDeferred(now: now)
         if !joinAnswers.isEmpty { answerJoins() }
         if !declined.isEmpty { answerDeclined(now: now) }
+        checkpointsWritten(now: now)
         // The first write tells the disk of this life: now others may hear of it.
         if bootBatch > 0, isIntroduced {
             bootBatch = 0

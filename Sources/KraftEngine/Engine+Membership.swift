@@ -237,9 +237,11 @@ extension Engine {
     /// A configuration is committed: a change may have come to its end.
     mutating func membershipApplied(_ slot: Int, _ payload: UnsafeRawBufferPointer) {
         effects.notices.append(.membersChanged(slot: GroupSlot(rawValue: slot)))
-        guard let finished = try? Membership.decode(payload).finished,
-            groups[slot].finishedChanges.last != finished
-        else { return }
+        if let finished = try? Membership.decode(payload).finished { noteFinished(finished, slot) }
+    }
+
+    mutating func noteFinished(_ finished: Membership.FinishedChange, _ slot: Int) {
+        guard groups[slot].finishedChanges.last != finished else { return }
         groups[slot].finishedChanges.append(finished)
         if groups[slot].finishedChanges.count > Group.finishedLimit {
             groups[slot].finishedChanges.removeFirst()
@@ -254,6 +256,7 @@ extension Engine {
             $0.membership.goal?.change == change || $0.membership.finished?.change == change
         }
         if isHeld || group.raft.commitIndex < change.index { return .running }
+        if change.index <= group.raft.log.base.index { return .forgotten }
         // Something else was committed in its place.
         return group.raft.log.term(at: change.index) == change.term ? .forgotten : .lost
     }
@@ -268,7 +271,7 @@ extension Engine {
     /// A leader's message for a replica that isn't here: it may have something to say about that.
     mutating func tellUnknown(_ place: Int, _ envelope: RaftEnvelope, _ message: Message) {
         switch message {
-        case .append, .heartbeat, .timeoutNow: break
+        case .append, .heartbeat, .timeoutNow, .snapshot: break
         default: return
         }
         var out = FieldWriter(
@@ -300,8 +303,12 @@ extension Engine {
     mutating func onInvitation(
         _ place: Int, _ invitation: NodeMessage.Invitation, now: Instant
     ) {
-        let record = invitation.record
+        var record = invitation.record
         let id = invitation.group
+        let known = table.slot(of: id).map { groups[$0] }
+        // This very replica may have lived here and been forgotten; one that takes the place of a
+        // damaged one can't have.
+        record.isDamaged = isForgetful && known?.isDamaged != true
         guard Engine.groupID(record) == id else {
             return badFrame(place, "an invitation to another group than it says", now: now)
         }
@@ -360,7 +367,9 @@ extension Engine {
     }
 
     mutating func onInquiry(_ place: Int, _ inquiry: NodeMessage.UnknownReplica, now: Instant) {
-        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped else { return }
+        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped,
+            !groups[slot].isDamaged
+        else { return }
         groups[slot].raft.onInquiry(
             from: Replica(peers[place].node, inquiry.replica), effects: &raftEffects)
         absorb(slot, now: now)

@@ -43,6 +43,9 @@ extension Engine {
         case .info(let info): peers[place].info = info
         case .change(let change): onForwardedChange(place, change, now: now)
         case .changeReply(let reply): onChangeReply(place, reply, now: now)
+        case .fetch(let fetch): onFetch(place, fetch, now: now)
+        case .fetchEnd(let end): onFetchEnd(place, end, now: now)
+        case .chunk: badFrame(place, "a snapshot's bytes on the wrong connection", now: now)
         }
     }
 
@@ -60,6 +63,7 @@ extension Engine {
         guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
             !groups[slot].isLeaving
         else { return }
+        guard !groups[slot].isDamaged else { return }
         if !hasLogRoom,
             case .append(let append) = message, append.count > 0,
             !groups[slot].raft.holdsEntries(of: append)
@@ -71,7 +75,11 @@ extension Engine {
         groups[slot].raft.step(
             from: Replica(peers[place].node, envelope.from), message,
             memberships: envelope.memberships, now: now, effects: &raftEffects)
+        let offer = raftEffects.offer
         absorb(slot, entries: entries, now: now)
+        if let offer {
+            onOffer(slot, offer, envelope.snapshot, from: peers[place].node, now: now)
+        }
     }
 
     /// There is no room for entries now; what brings none is heard all the same. Their leader is told when there is: of each group, for the
@@ -192,8 +200,15 @@ extension Engine {
 
     private mutating func transmit(_ message: Message, to replica: Replica, from slot: Int) {
         guard let place = peerPlace(of: replica.node), peers[place].isReady else { return }
-        let envelope = RaftEnvelope(
+        var envelope = RaftEnvelope(
             group: groups[slot].id, from: groups[slot].raft.replica.id, to: replica.id)
+        if case .snapshot(let offer) = message {
+            rare.offersMade += 1
+            guard let reference = groups[slot].snapshot,
+                reference.name.position == offer.position
+            else { preconditionFailure("offers a state that isn't here") }
+            envelope.snapshot = reference
+        }
         let size = WireMessage.size(message, envelope)
         guard case .append(let append) = message, append.count > 0 else {
             let target = reserve(size, to: place)

@@ -364,6 +364,7 @@ extension Engine {
             }
         }
         next = min(next, expireReads(of: slot, now: now))
+        next = min(next, expireSnapshotWaiters(of: slot, now: now))
         if !groups[slot].changes.isEmpty {
             tryChanges(of: slot, now: now)
             for waiting in groups[slot].changes {
@@ -438,6 +439,7 @@ extension Engine {
         }
         dropReads(of: slot, refusal)
         dropChanges(of: slot, refusal)
+        dropSnapshotWaiters(of: slot, refusal)
         if let transfer = groups[slot].transfer {
             groups[slot].transfer = nil
             waitingRequests -= 1

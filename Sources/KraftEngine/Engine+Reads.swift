@@ -35,7 +35,7 @@ extension Engine {
             return addRead(slot, .confirmed(index), origin: .local(token), deadline: deadline)
         case .bounded(let staleness):
             guard let since = groups[slot].freshSince, now <= since + staleness,
-                groups[slot].appliedIndex >= groups[slot].freshIndex
+                !groups[slot].isRestoring, groups[slot].appliedIndex >= groups[slot].freshIndex
             else { break }
             rare.boundedReads += 1
             effects.readsReady.append((token, GroupSlot(rawValue: slot)))
@@ -64,7 +64,7 @@ extension Engine {
             waitingRequests < configuration.limits.pendingRequests
         else { return refuseRead(slot, origin, .overloaded) }
         if case .confirmed(let index) = stage, index <= groups[slot].appliedIndex,
-            case .local(let token) = origin
+            !groups[slot].isRestoring, case .local(let token) = origin
         {
             effects.readsReady.append((token, GroupSlot(rawValue: slot)))
             return
@@ -209,7 +209,8 @@ extension Engine {
 
     /// Names the confirmed reads whose index is applied, and forgets those that are over.
     mutating func answerReads(_ slot: Int) {
-        let applied = groups[slot].appliedIndex
+        // A machine that is being restored answers nothing.
+        let applied = groups[slot].isRestoring ? .zero : groups[slot].appliedIndex
         var kept = groups[slot].reads
         groups[slot].reads.removeAll()
         while let read = kept.popFirst() {

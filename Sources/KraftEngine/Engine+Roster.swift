@@ -111,9 +111,10 @@ extension Engine {
     private var roster: [RosterEntry] { [ownEntry] + peers.indices.map { entry(of: $0) } }
 
     mutating func restoreRoster(_ recovered: RecoveredLog, now: Instant) {
-        for entry in recovered.roster { take(entry, now: now) }
-        for (node, identity) in recovered.identities {
-            if let place = peerPlace(of: node) { peers[place].identity = identity }
+        for entry in recovered.lists.roster { take(entry, now: now) }
+        for neighbour in recovered.lists.neighbours {
+            guard let place = peerPlace(of: neighbour.node) else { continue }
+            peers[place].identity = neighbour.identity
         }
         // Who knows others asks the seeds only if none of those can be reached.
         if !peers.isEmpty { joining.nextTry = now + .seconds(5) }
@@ -192,6 +193,30 @@ extension Engine {
     mutating func onRoster(_ entries: [RosterEntry], now: Instant) {
         let news = entries.filter { learn($0, now: now) != nil }
         if !news.isEmpty { tellRoster(news) }
+    }
+
+    /// All that the log says of the node itself.
+    var nodeLists: NodeLists {
+        var lists = NodeLists()
+        lists.boot = bootRecord
+        lists.isForgetful = isForgetful
+        lists.lives = boots.map { NodeLists.Life(number: $0.key, boot: $0.value) }
+            .sorted { $0.number < $1.number }
+            .suffix(NodeLists.lifeLimit)
+        if ownGeneration > 0 { lists.roster.append(ownEntry) }
+        for place in peers.indices {
+            let peer = peers[place]
+            // What this node was configured with needs no other word than that.
+            let isConfigured = configuration.peers.contains { $0.node == peer.node }
+            if peer.generation > 0 || !isConfigured { lists.roster.append(entry(of: place)) }
+            guard peer.identity.store != 0 else { continue }
+            lists.neighbours.append(.init(node: peer.node, identity: peer.identity))
+        }
+        lists.tombstones = tombstones.map { .init(name: $0.key, incarnation: $0.value) }
+            .sorted { $0.name.string < $1.name.string }
+        lists.formers = formerReplicas.map { .init(group: $0.key, replica: $0.value) }
+            .sorted { $0.group.rawValue < $1.group.rawValue }
+        return lists
     }
 
     // MARK: Joining

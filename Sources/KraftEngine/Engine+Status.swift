@@ -18,13 +18,15 @@ extension Engine {
             leader: raft.leader,
             commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
             firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex,
+            snapshotIndex: raft.snapshot.index,
             members: replicas.map { .init(node: $0.node, kind: $0.kind) },
             isJoint: raft.membership.isJoint, change: raft.membership.goal?.change,
             finishedChange: raft.configurations[0].membership.finished,
             isMembershipCommitted: raft.isMembershipCommitted,
             committedConfiguration: raft.configurations[0].index,
             replicas: replicas,
-            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0)
+            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0,
+            snapshot: group.snapshot)
     }
 
     private func matchIndex(_ raft: Raft, _ position: Int) -> LogIndex {
@@ -38,6 +40,7 @@ extension Engine {
         return switch raft.progress[position].state {
         case .probe: "probe"
         case .replicate: "replicate"
+        case .snapshot: "snapshot"
         case .unreachable: "unreachable"
         }
     }
@@ -55,6 +58,8 @@ extension Engine {
     }
 
     public var nodeMetrics: NodeMetrics { counters }
+
+    public var logStatus: LogStatus { log.status }
 
     /// Whether this node has left the cluster: nobody talks to it any more.
     public var hasLeft: Bool { hasLeftCluster }
@@ -88,6 +93,9 @@ extension Engine {
         package var holdsLease: Bool
         /// Durable or not.
         package var lastIndex: LogIndex
+        /// The entry before the first that the log holds.
+        package var base: EntryPosition
+        package var isRestoring: Bool
         package var durableIndex: LogIndex
     }
 
@@ -101,7 +109,8 @@ extension Engine {
             appliedIndex: groups[place].appliedIndex, replica: groups[place].raft.replica,
             configurations: groups[place].raft.configurations,
             holdsLease: holdsLease(place, now: now),
-            lastIndex: groups[place].raft.log.lastIndex,
+            lastIndex: groups[place].raft.log.lastIndex, base: groups[place].raft.log.base,
+            isRestoring: groups[place].isRestoring,
             durableIndex: groups[place].raft.durableIndex)
     }
 
@@ -129,6 +138,7 @@ extension Group {
 
     var state: GroupStatus.State {
         if isStopped { return .stopped }
+        if isDamaged { return .damaged }
         return isOpened ? .running : .recovering
     }
 }

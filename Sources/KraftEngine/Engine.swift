@@ -42,6 +42,7 @@ public struct Engine: ~Copyable {
     let bootRecord: BootRecord
     /// The nonces of this node's lives on this folder, by their number.
     var boots: [UInt64: UInt64]  // ordered: looked up only
+    let oldestLife: UInt64
     /// The batch of this life's boot record: before it is durable nobody is told of this life.
     var bootBatch: UInt64 = 0
     var joining: Joining
@@ -64,6 +65,9 @@ public struct Engine: ~Copyable {
     var log: SharedLog
     var appended = Deque<AppendedMark>()
     var deferred = Deque<DeferredMessage>()
+    var reclaim: Reclaim
+    /// Its log was damaged once: replicas may have lived here of which nothing is known any more.
+    public let isForgetful: Bool
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
     var declined: [DeclinedAppend] = []
@@ -82,6 +86,8 @@ public struct Engine: ~Copyable {
     var turnTime = Instant.zero
     /// Where session entries are put together.
     var sessionScratch = ByteWriter()
+
+    var snapshots = SnapshotTraffic()
 
     var waitingRequests = 0
     /// How many groups this node leads.
@@ -107,6 +113,7 @@ public struct Engine: ~Copyable {
         let recovered = try LogRecovery.recover(
             &directory, node: configuration.node, clusterID: configuration.clusterID,
             limits: configuration.log, seed: dice.next())
+        let snapshotNames = try directory.snapshotNames()
         self.configuration = configuration.fitted()
         self.wire = wire
         self.boot = boot
@@ -117,19 +124,31 @@ public struct Engine: ~Copyable {
         options.appendWindowBytes = configuration.limits.appendWindowBytes
         options.catchUpTimeout = configuration.timing.catchUpTimeout
         raftOptions = options
+        let store = recovered.store
+        // A life whose record is lost counts, too.
+        let lives = max(
+            recovered.lists.boot?.lives ?? 0, recovered.lists.lives.last?.number ?? 0)
+        let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
+        let isBootLost = lives > (recovered.lists.boot?.lives ?? 0)
+        bootRecord = BootRecord(
+            store: store, lives: lives + 1, leaseMilliseconds: configuration.leaseMilliseconds,
+            earlierLeaseMilliseconds: isBootLost
+                ? max(promised, configuration.leaseMilliseconds) : promised,
+            boot: boot)
         log = SharedLog(
             recovered: recovered, node: configuration.node, clusterID: configuration.clusterID,
-            limits: configuration.log, seed: dice.next())
-        var store = recovered.boot?.store ?? 0
-        while store == 0 { store = dice.next() ^ boot }
-        bootRecord = BootRecord(
-            store: store, lives: (recovered.boot?.lives ?? 0) + 1,
-            leaseMilliseconds: configuration.leaseMilliseconds,
-            earlierLeaseMilliseconds: recovered.boot?.leaseMilliseconds ?? 0, boot: boot)
-        boots = recovered.boots
+            life: .init(number: bootRecord.lives, boot: boot), limits: configuration.log,
+            seed: dice.next())
+        boots = [:]
+        for life in recovered.lists.lives { boots[life.number] = life.boot }
+        oldestLife = recovered.lists.lives.first?.number ?? 0
         boots[bootRecord.lives] = boot
-        votesHeldUntil =
-            now + .milliseconds(UInt64(recovered.boot?.holdMilliseconds ?? 0))
+        let held = max(
+            recovered.lists.boot?.holdMilliseconds ?? 0, isBootLost ? bootRecord.holdMilliseconds : 0)
+        votesHeldUntil = now + .milliseconds(UInt64(held))
+        reclaim = Reclaim(
+            firstSegment: recovered.firstSegment, limits: configuration.log)
+        isForgetful = recovered.lists.isForgetful || !recovered.damages.isEmpty
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
@@ -138,11 +157,22 @@ public struct Engine: ~Copyable {
             .sorted { $0.node < $1.node }
             .map { Peer($0, now: now, pause: configuration.timing.reconnectMinimum) }
         if recovered.isTailTorn { rare.tornTailsDropped += 1 }
-        for tombstone in recovered.tombstones {
+        for damage in recovered.damages {
+            rare.damagesFound += 1
+            effects.notices.append(
+                .damaged(
+                    segment: damage.segment, offset: damage.offset, reason: damage.reason))
+        }
+        for tombstone in recovered.lists.tombstones {
             tombstones[tombstone.name] = tombstone.incarnation
         }
-        for former in recovered.formerReplicas { formerReplicas[former.group] = former.replica }
+        for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
         for group in recovered.groups { _ = insert(group, now: now) }
+        let named = recovered.groups.compactMap { $0.snapshot?.name }
+        for name in snapshotNames where !named.contains(name) {
+            // It was captured or fetched, and the log never came to speak of it.
+            effects.snapshotRemovals.append(name)
+        }
         restoreRoster(recovered, now: now)
         bootBatch = writeRecord(.boot, bootRecord)
     }
@@ -169,9 +199,18 @@ public struct Engine: ~Copyable {
         case .segmentFailed(let number, let reason, let isOutOfSpace):
             segmentFailed(number, reason, isOutOfSpace: isOutOfSpace, now: now)
         case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
-        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
-            .snapshotWritten, .snapshotWriteFailed, .restored, .restoreFailed:
-            break
+        case .snapshotCaptured(let name, let count): captured(name, byteCount: count, now: now)
+        case .snapshotCaptureFailed(let name, let reason):
+            captureFailed(name, reason: reason, now: now)
+        case .snapshotRead(let id, let bytes): snapshotRead(id, bytes, now: now)
+        case .snapshotReadFailed(let id, let reason):
+            snapshotReadFailed(id, reason: reason, now: now)
+        case .snapshotWritten(let id): snapshotWritten(id, now: now)
+        case .snapshotWriteFailed(let id, let reason):
+            snapshotWriteFailed(id, reason: reason, now: now)
+        case .restored(let slot, let name, let bytes): restored(slot, name, bytes, now: now)
+        case .restoreFailed(let slot, let name, let reason):
+            restoreFailed(slot, name, reason: reason, now: now)
         }
     }
 
@@ -187,7 +226,9 @@ public struct Engine: ~Copyable {
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
         if !leaving.isEmpty { removeLeavers(now: now) }
-        if now >= disk.prepareAt {
+        if log.usedSegments > reclaimBudget || !reclaim.isIdle { reclaimSpace() }
+        effects.segmentRemovals += log.takeRemovals()
+        if now >= disk.prepareAt || log.canRecycle {
             while let preparation = log.takePreparation() {
                 effects.segmentPreparations.append(preparation)
             }
@@ -208,7 +249,10 @@ public struct Engine: ~Copyable {
     }
 
     /// When `tick` is due at the latest. `.never` when nothing is.
-    public var nextWakeUp: Instant { isFenced ? .never : min(nodeDeadline, nextScan) }
+    public var nextWakeUp: Instant {
+        if isFenced { return .never }
+        return reclaim.wantsTurn ? turnTime : min(nodeDeadline, nextScan)
+    }
 
     private mutating func tick(now: Instant) {
         guard !isFenced else { return }
@@ -248,9 +292,10 @@ public struct Engine: ~Copyable {
     /// Whether the group's own timers count: not without a state machine; and a node that is about
     /// to go, or can't write its vote down, doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
-        groups[slot].isRunning
-            && (groups[slot].raft.isLeader
-                || !(isHandingLeadersOver || isDiskStalled || disk.isUnwritable))
+        // Who restores a state can't serve it soon: others may.
+        let isHindered = isHandingLeadersOver || isDiskStalled || disk.isUnwritable
+        return groups[slot].isRunning && !groups[slot].isDamaged
+            && (groups[slot].raft.isLeader || !(isHindered || groups[slot].isRestoring))
     }
 
     /// Has `endTurn` look at the group.
@@ -267,6 +312,7 @@ public struct Engine: ~Copyable {
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
         if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
+        considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
             sendEntries(of: slot)
@@ -277,7 +323,8 @@ public struct Engine: ~Copyable {
             if touched.last == slot { touched.removeLast() }
         }
         let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
-        let wakeAt = min(raftDeadline, groups[slot].requestDeadline)
+        let wakeAt = min(
+            min(raftDeadline, groups[slot].requestDeadline), captureDeadline(of: slot))
         groups[slot].wakeAt = wakeAt
         guard wakeAt != .never else { return }
         nextScan = min(nextScan, wakeAt)
@@ -299,6 +346,9 @@ public struct Engine: ~Copyable {
             if case .down = peers[place].link { continue }
             effects.closes.append(peers[place].connection)
             peers[place].link = .down
+            guard peers[place].bulk.state != .down else { continue }
+            effects.closes.append(peers[place].bulk.connection)
+            peers[place].bulk = BulkLink()
         }
         for stranger in strangers { effects.closes.append(stranger.connection) }
         strangers = []
@@ -337,6 +387,11 @@ package struct RareBranches: Sendable {
     package var truncations: UInt64 = 0
     package var appendsDeclined: UInt64 = 0
     package var tornTailsDropped: UInt64 = 0
+    package var damagesFound: UInt64 = 0
+    package var segmentsReleased: UInt64 = 0
+    package var entriesRewritten: UInt64 = 0
+    package var checkpointsRewritten: UInt64 = 0
+    package var snapshotsWanted: UInt64 = 0
     package var proposalsForwarded: UInt64 = 0
     package var readsForwarded: UInt64 = 0
     package var proposalsParked: UInt64 = 0
@@ -362,6 +417,20 @@ package struct RareBranches: Sendable {
     package var sessionRepeatsForgotten: UInt64 = 0
     package var sessionsExpired: UInt64 = 0
     package var sessionsRefused: UInt64 = 0
+    package var snapshotsCaptured: UInt64 = 0
+    package var snapshotsInstalled: UInt64 = 0
+    package var snapshotsRestored: UInt64 = 0
+    package var snapshotsRenewed: UInt64 = 0
+    package var installsRefused: UInt64 = 0
+    package var offersMade: UInt64 = 0
+    package var offersReceived: UInt64 = 0
+    package var fetchesBegun: UInt64 = 0
+    package var fetchesResumed: UInt64 = 0
+    package var fetchesHeldBack: UInt64 = 0
+    package var fetchesDamaged: UInt64 = 0
+    package var fetchesAbandoned: UInt64 = 0
+    package var proposalsJumpedOver: UInt64 = 0
+    package var statesLost: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -413,9 +482,13 @@ extension EngineConfiguration {
             ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),
             ("pendingBytesPerGroup", limits.pendingBytesPerGroup),
         ] where value < 1 { throw fail("limits.\(name)", "must be at least 1") }
+        guard log.budgetSizeBytes > 0 else {
+            throw fail("log.budgetSizeBytes", "must be at least 1")
+        }
         guard log.cacheSizeBytes >= 0, log.batchSizeBytes >= LogFormat.blockSize else {
             throw fail("log.batchSizeBytes", "must be at least 4096")
         }
+        try snapshots.validate()
         guard address.utf8.count <= RosterEntry.addressLimit,
             seeds.allSatisfy({ $0.utf8.count <= RosterEntry.addressLimit })
         else { throw fail("address", "must have at most \(RosterEntry.addressLimit) bytes") }
@@ -425,5 +498,27 @@ extension EngineConfiguration {
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
         else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
+    }
+}
+
+extension EngineConfiguration.Snapshots {
+    func validate() throws(KraftError) {
+        for (name, value) in [
+            ("entryLimit", entryLimit), ("sizeLimitBytes", sizeLimitBytes),
+            ("captureLimit", captureLimit), ("installLimit", installLimit),
+            ("serveLimit", serveLimit), ("bytesPerSecond", bytesPerSecond),
+        ] where value < 1 {
+            throw KraftError(.configuration, "snapshots.\(name): must be at least 1")
+        }
+        for (name, value) in [
+            ("tailEntries", tailEntries), ("tailSizeBytes", tailSizeBytes),
+            ("graceEntries", graceEntries), ("graceSizeBytes", graceSizeBytes),
+        ] where value < 0 {
+            throw KraftError(.configuration, "snapshots.\(name): must not be negative")
+        }
+        guard (256...Engine.chunkLimit).contains(chunkSizeBytes) else {
+            throw KraftError(
+                .configuration, "snapshots.chunkSizeBytes: must be from 256 B to 1 MiB")
+        }
     }
 }

@@ -18,6 +18,7 @@ public struct EngineConfiguration: Sendable {
     public var timing = Timing()
     public var log = LogLimits()
     public var limits = Limits()
+    public var snapshots = Snapshots()
 
     public struct Peer: Sendable, Hashable {
         public var node: NodeID
@@ -71,21 +72,52 @@ public struct EngineConfiguration: Sendable {
     public struct LogLimits: Sendable {
         /// Size of a segment file; at least 64 KiB and four times the largest command.
         public var segmentSizeBytes = 32 << 20
+        /// When the log takes more than this, its oldest segments are given back: what still counts
+        /// there is written again, or snapshotted. Never less than four segments. The log stays under
+        /// twice as much, unless more than that can't be given up.
+        public var budgetSizeBytes = 512 << 20
         /// Recent log bytes kept in memory; older entries are read back from the disk.
         public var cacheSizeBytes = 32 << 20
         /// A batch is written at the latest when it holds this much.
         public var batchSizeBytes = 4 << 20
         public init() {}
 
-        /// Smaller segments for a disk that is small: one of them is at most a 32nd of it, as far as
-        /// commands of the size given allow.
+        /// Smaller segments and a smaller budget for a disk that is small: a 32nd and a quarter of it at
+        /// most, as far as commands of the size given allow.
         package func fitted(diskSizeBytes: Int, commandSizeBytes: Int) -> LogLimits {
             let need = LogFormat.roundUp(4 * commandSizeBytes, to: LogFormat.blockSize)
             let share = diskSizeBytes / 32 / LogFormat.blockSize * LogFormat.blockSize
             var fitted = self
             fitted.segmentSizeBytes = min(segmentSizeBytes, max(need, share, 64 << 10))
+            fitted.budgetSizeBytes = min(budgetSizeBytes, diskSizeBytes / 4)
             return fitted
         }
+    }
+
+    /// When a group's log gives way to a snapshot of its state, and how snapshots move.
+    public struct Snapshots: Sendable {
+        /// A snapshot is due when so many entries, or bytes of them, came since the last one.
+        public var entryLimit = 100_000
+        public var sizeLimitBytes = 64 << 20
+        /// And when so much time has passed since, if anything came; zero: never for that.
+        public var interval = Nanoseconds.zero
+        /// What stays in the log before a snapshot, for followers that are a little behind.
+        public var tailEntries = 10_000
+        public var tailSizeBytes = 8 << 20
+        /// What stays in the log for followers that are catching up, at most.
+        public var graceEntries = 1_000_000
+        public var graceSizeBytes = 256 << 20
+        /// Snapshots that are being made, fetched and sent at once on this node.
+        public var captureLimit = 2
+        public var installLimit = 2
+        public var serveLimit = 4
+        /// What this node sends of snapshots in a second, in bytes.
+        public var bytesPerSecond = 64 << 20
+        /// How much of a snapshot is asked for at once.
+        public var chunkSizeBytes = 256 << 10
+        /// How long an older snapshot is kept for those that are still fetching it.
+        public var retention = Nanoseconds.seconds(600)
+        public init() {}
     }
 
     public struct Limits: Sendable {
@@ -111,6 +143,12 @@ public struct EngineConfiguration: Sendable {
         /// Inbound connections that have not completed their handshake.
         public var pendingHandshakes = 64
         public init() {}
+    }
+}
+
+extension EngineConfiguration.LogLimits {
+    var budgetSegments: Int {
+        max(4, (budgetSizeBytes + segmentSizeBytes - 1) / segmentSizeBytes)
     }
 }
 

@@ -12,26 +12,109 @@ struct EntryIndex {
         var usedCount: UInt32
 
         var last: LogIndex { first + (Int(count) - 1) }
+        var segment: UInt64 { position.segment }
+        /// What it takes of its segment.
+        var recordSize: Int { LogFormat.recordSize(payload: Int(payloadCount)) }
     }
 
-    /// Ascending, without gaps.
+    /// What a group's runs take of one segment.
+    struct Share: Hashable {
+        var segment: UInt64
+        var byteCount: Int
+    }
+
+    /// Ascending, without gaps; the first may begin before the group's first entry.
     private(set) var runs: [Run] = []
+    /// Of the segments that hold runs, ascending.
+    private(set) var shares: [Share] = []
+
+    init() {}
+
+    /// The group's first index that has a place.
+    var first: LogIndex? { runs.first?.first }
+    /// The oldest segment that holds any of it.
+    var oldestSegment: UInt64? { shares.first?.segment }
+    var byteCount: Int { shares.reduce(0) { $0 + $1.byteCount } }
+
+    func byteCount(in segment: UInt64) -> Int {
+        shares.first { $0.segment == segment }?.byteCount ?? 0
+    }
 
     /// Adds a run; whatever stands at its first index or behind is void.
     mutating func append(first: LogIndex, count: Int, position: LogPosition, payloadCount: Int) {
-        while let last = runs.last, last.last >= first {
-            if last.first >= first {
-                runs.removeLast()
-            } else {
-                runs[runs.count - 1].count = UInt32(first - last.first)
-                runs[runs.count - 1].usedCount = 0
-            }
-        }
-        if let last = runs.last { precondition(last.last.next == first, "a gap in the index") }
-        runs.append(
+        append(
             Run(
                 first: first, position: position, payloadCount: UInt32(payloadCount),
                 count: UInt32(count), usedCount: UInt32(payloadCount)))
+    }
+
+    mutating func append(_ run: Run) {
+        while let last = runs.last, last.last >= run.first {
+            if last.first >= run.first {
+                release(last)
+                runs.removeLast()
+            } else {
+                runs[runs.count - 1].count = UInt32(run.first - last.first)
+                runs[runs.count - 1].usedCount = 0
+            }
+        }
+        if let last = runs.last { precondition(last.last.next == run.first, "a gap in the index") }
+        runs.append(run)
+        hold(run)
+    }
+
+    /// Forgets the entries up to `index`: whole runs, so that the first may still begin before it.
+    mutating func drop(upTo index: LogIndex) {
+        guard let first = runs.first, first.last <= index else { return }
+        let kept = index == runs[runs.count - 1].last ? runs.count : place(of: index.next)
+        let count = kept ?? runs.count
+        for run in runs[..<count] { release(run) }
+        runs.removeFirst(count)
+    }
+
+    mutating func removeAll() {
+        runs = []
+        shares = []
+    }
+
+    /// The entries from `first` to the end of their run stand at `position` now. Those before them in
+    /// the run must be dropped already.
+    mutating func replace(first: LogIndex, count: Int, position: LogPosition, payloadCount: Int) {
+        guard let place = place(of: first), runs[place].last == first + (count - 1) else {
+            preconditionFailure("rewrites a part of a run")
+        }
+        release(runs[place])
+        runs[place] = Run(
+            first: first, position: position, payloadCount: UInt32(payloadCount),
+            count: UInt32(count), usedCount: UInt32(payloadCount))
+        hold(runs[place])
+    }
+
+    private mutating func hold(_ run: Run) {
+        let segment = run.segment
+        guard let last = shares.last, last.segment >= segment else {
+            shares.append(Share(segment: segment, byteCount: run.recordSize))
+            return
+        }
+        if last.segment == segment {
+            shares[shares.count - 1].byteCount += run.recordSize
+            return
+        }
+        // Only while a log is recovered: what is written goes to the log's end.
+        let place = shares.firstIndex { $0.segment >= segment } ?? 0
+        if shares[place].segment == segment {
+            shares[place].byteCount += run.recordSize
+        } else {
+            shares.insert(Share(segment: segment, byteCount: run.recordSize), at: place)
+        }
+    }
+
+    private mutating func release(_ run: Run) {
+        guard let place = shares.lastIndex(where: { $0.segment == run.segment }) else {
+            preconditionFailure("a run in no segment")
+        }
+        shares[place].byteCount -= run.recordSize
+        if shares[place].byteCount == 0 { shares.remove(at: place) }
     }
 
     /// The place in `runs` of the run that holds `index`.

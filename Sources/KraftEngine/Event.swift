@@ -84,6 +84,9 @@ public struct SegmentPreparation: Sendable {
     public var number: UInt64
     public var sizeBytes: Int
     public var header: [UInt8]
+    /// The file of this segment, which nobody needs any more, may become the new one: it loses its old
+    /// name first, and is zeroed then. If it isn't there, it isn't needed.
+    public var recycles: UInt64?
 }
 
 /// Read back a part of a segment. Never beyond what has been reported written.

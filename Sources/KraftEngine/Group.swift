@@ -28,6 +28,9 @@ struct Group {
 
     /// The batch of its newest term and vote: what must wait for durability waits for this one.
     var hardStateBatch: UInt64 = 0
+    /// Where the newest records stand that say whose the group is, and what its term and vote are.
+    var metadataAt = LogPosition(rawValue: 0)
+    var hardStateAt = LogPosition(rawValue: 0)
 
     // Within a turn.
     var isTouched = false
@@ -66,6 +69,10 @@ struct Group {
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
 
+    /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
+    /// until another takes its place.
+    var isDamaged = false
+
     /// Nil until the group's first session is opened.
     var sessions: GroupSessions?
 
@@ -75,6 +82,27 @@ struct Group {
     /// Lower bound of the deadlines of those who wait.
     var requestDeadline: Instant = .never
 
+    // Snapshots.
+    /// Nil: as the configuration says.
+    var snapshotPolicy: SnapshotPolicy?
+    /// One that is being made.
+    var capture: SnapshotName?
+    /// It stands in the queue for that.
+    var isCaptureQueued = false
+    var lastCapture: Instant = .zero
+    /// After a failure: not before then.
+    var nextCapture: Instant = .zero
+    /// What its entries have taken of the log since the last one.
+    var bytesSinceCapture = 0
+    /// Who asked for one.
+    var snapshotWaiters: [SnapshotWaiter] = []
+    /// The machine is being brought to this one's state: nothing is applied to or asked of it.
+    var restoring: SnapshotName?
+    var isRestoring: Bool { restoring != nil }
+    /// The last that a leader offered, while this replica needs it.
+    var offer: SnapshotOffer?
+    /// The file of its snapshot can't be read, though the state is in memory: another must be made.
+    var isSnapshotRotten = false
     /// The newest snapshot that is durable here.
     var snapshot: SnapshotReference?
     /// It holds a segment of the log that should go: snapshot its state soon, and keep no entries
@@ -82,6 +110,19 @@ struct Group {
     var isSnapshotWanted = false
 
     var metrics = GroupMetrics()
+
+    /// What the log says of its beginning.
+    var record: GroupRecord {
+        GroupRecord(
+            name: name, incarnation: incarnation, replica: raft.replica.id, base: base,
+            isWitness: raft.isBornWitness, isDamaged: isDamaged)
+    }
+
+    /// The oldest segment of the log that it needs.
+    var oldestSegment: UInt64 {
+        let records = min(metadataAt, hardStateAt).segment
+        return min(records, index.oldestSegment ?? records)
+    }
 
     /// Whether one more may wait. What a former leadership left in the log is no hindrance to what
     /// would only be forwarded.

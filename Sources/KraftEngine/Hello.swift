@@ -25,6 +25,8 @@ struct Hello: Hashable {
     var address = ""
     /// What the speaker wants its peers to know of it; opaque to the engine.
     var info = ""
+    /// A second connection between two nodes that talk already, for snapshots.
+    var isBulk = false
 
     func encoded() -> [UInt8] {
         var writer = ByteWriter()
@@ -40,6 +42,7 @@ struct Hello: Hashable {
         writer.writeString(clusterID)
         writer.writeString(address)
         writer.writeString(info)
+        writer.write(UInt8(isBulk ? 1 : 0))
         return writer.bytes
     }
 
@@ -60,11 +63,12 @@ struct Hello: Hashable {
             let clusterID = try reader.readString(limit: clusterIDLimit)
             let address = try reader.readString(limit: RosterEntry.addressLimit)
             let info = try reader.readString(limit: infoLimit)
+            let isBulk = try reader.readFlag()
             // What a later version adds stands behind this, and is passed over.
             return Hello(
                 versions: low...high, clusterID: clusterID, node: node, expected: expected,
                 boot: boot, store: store, lives: lives, known: known, address: address,
-                info: info)
+                info: info, isBulk: isBulk)
         } catch { return nil }
     }
 

@@ -12,6 +12,12 @@ package struct LogFollower {
         /// What stood at `first` and behind is void. Hashes are of each entry's kind and payload; 0
         /// for one whose bytes a witness isn't given.
         case entries(GroupID, first: LogIndex, term: Term, hashes: [UInt64])
+        /// Entries that the group holds already stand here, too.
+        case rewritten(GroupID, first: LogIndex, term: Term, hashes: [UInt64])
+        /// The log up to `base` is given up for `snapshot`; with `isReset` all that stood before.
+        case checkpoint(
+            GroupID, ReplicaID, HardState, base: EntryPosition, snapshot: SnapshotReference?,
+            isReset: Bool)
     }
 
     private var recovery: LogRecovery
@@ -35,27 +41,44 @@ package struct LogFollower {
                     header.kind == .groupCreated
                         ? .groupCreated(header.group, record.replica)
                         : .groupRemoved(header.group, isFormerMember: record.isFormerMember))
-            case .boot, .roster, .identity, .checkpoint, .rewritten, .logStart: break
+            case .boot, .roster, .identity, .nodeLists, .logStart: break
+            case .checkpoint:
+                var reader = ByteReader(payload)
+                guard let checkpoint = try? Checkpoint(from: &reader) else { return }
+                onRecord(
+                    .checkpoint(
+                        header.group, checkpoint.record.replica, checkpoint.hardState,
+                        base: checkpoint.base, snapshot: checkpoint.snapshot,
+                        isReset: checkpoint.isReset))
             case .hardState:
                 onRecord(
                     .hardState(
                         header.group, term: header.term, vote: NodeID(UInt32(header.count))))
             case .entries:
-                var hashes: [UInt64] = []
-                hashes.reserveCapacity(header.count)
-                var offset = 0
-                for _ in 0..<header.count {
-                    let size =
-                        LogFormat.entryHeaderSize + EntryRun.payloadCount(payload, at: offset)
-                    let bytes = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + size)])
-                    let isWithheld = bytes[4] == EntryKind.withheld.rawValue
-                    hashes.append(isWithheld ? 0 : LogFormat.checksum(bytes, seed: 0))
-                    offset += size
-                }
                 onRecord(
                     .entries(
-                        header.group, first: header.index, term: header.term, hashes: hashes))
+                        header.group, first: header.index, term: header.term,
+                        hashes: LogFollower.hashes(payload, count: header.count)))
+            case .rewritten:
+                onRecord(
+                    .rewritten(
+                        header.group, first: header.index, term: header.term,
+                        hashes: LogFollower.hashes(payload, count: header.count)))
             }
         }
+    }
+
+    private static func hashes(_ payload: UnsafeRawBufferPointer, count: Int) -> [UInt64] {
+        var hashes: [UInt64] = []
+        hashes.reserveCapacity(count)
+        var offset = 0
+        for _ in 0..<count {
+            let size = LogFormat.entryHeaderSize + EntryRun.payloadCount(payload, at: offset)
+            let bytes = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + size)])
+            let isWithheld = bytes[4] == EntryKind.withheld.rawValue
+            hashes.append(isWithheld ? 0 : LogFormat.checksum(bytes, seed: 0))
+            offset += size
+        }
+        return hashes
     }
 }

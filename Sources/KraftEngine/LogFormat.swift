@@ -8,9 +8,9 @@ enum LogFormat {
     /// A segment starts with one block of header; batches start at multiples of a block.
     static let blockSize = 4_096
     static let segmentMagic: UInt64 = 0x474F_4C54_4641_524B  // "KRAFTLOG"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let batchMagic: UInt32 = 0x5441_424B  // "KBAT"
-    static let batchHeaderSize = 48
+    static let batchHeaderSize = 64
     static let recordHeaderSize = 48
     /// Bytes of an entry before its payload: length and kind.
     static let entryHeaderSize = 5
@@ -68,6 +68,8 @@ enum RecordKind: UInt8 {
     case rewritten = 9
     /// The log begins with the segment of this number (`index`); older ones are leftovers.
     case logStart = 10
+    /// What the log says of the node itself, once more: see `NodeLists`.
+    case nodeLists = 11
 }
 
 /// A place in a node's whole log: segment number and offset, in one ordered number.
@@ -95,6 +97,8 @@ struct SegmentHeader: Hashable {
     var nonce: UInt64
     var sizeBytes: UInt64
     var node: NodeID
+    /// Of the data folder: random, made with it.
+    var store: UInt64
     var clusterID: String
 
     func encoded() -> [UInt8] {
@@ -105,6 +109,7 @@ struct SegmentHeader: Hashable {
         writer.write(number)
         writer.write(nonce)
         writer.write(sizeBytes)
+        writer.write(store)
         writer.writeString(clusterID)
         var bytes = writer.bytes
         let body = LogFormat.blockSize - 8
@@ -116,6 +121,25 @@ struct SegmentHeader: Hashable {
 
     /// Nil for anything that `encoded` did not write.
     static func decode(_ bytes: UnsafeRawBufferPointer) -> SegmentHeader? {
+        guard var reader = reader(bytes) else { return nil }
+        do {
+            guard try reader.read(UInt32.self) == LogFormat.version else { return nil }
+            let node = NodeID(try reader.read(UInt32.self))
+            return SegmentHeader(
+                number: try reader.read(), nonce: try reader.read(),
+                sizeBytes: try reader.read(), node: node, store: try reader.read(),
+                clusterID: try reader.readString(limit: 128))
+        } catch { return nil }
+    }
+
+    /// The version of the format that a sound header of any version names.
+    static func version(_ bytes: UnsafeRawBufferPointer) -> UInt32? {
+        guard var reader = reader(bytes) else { return nil }
+        return try? reader.read(UInt32.self)
+    }
+
+    /// Behind the magic of a header that is whole.
+    private static func reader(_ bytes: UnsafeRawBufferPointer) -> ByteReader? {
         guard bytes.count >= LogFormat.blockSize else { return nil }
         let body = UnsafeRawBufferPointer(rebasing: bytes[..<(LogFormat.blockSize - 8)])
         let checksum = bytes.loadUnaligned(fromByteOffset: body.count, as: UInt64.self)
@@ -123,30 +147,25 @@ struct SegmentHeader: Hashable {
             return nil
         }
         var reader = ByteReader(body)
-        do {
-            guard try reader.read(UInt64.self) == LogFormat.segmentMagic,
-                try reader.read(UInt32.self) == LogFormat.version
-            else { return nil }
-            let node = NodeID(try reader.read(UInt32.self))
-            return SegmentHeader(
-                number: try reader.read(), nonce: try reader.read(),
-                sizeBytes: try reader.read(), node: node,
-                clusterID: try reader.readString(limit: 128)
-            )
-        } catch { return nil }
+        guard (try? reader.read(UInt64.self)) == LogFormat.segmentMagic else { return nil }
+        return reader
     }
 }
 
 /// Starts each batch: what one write, or a part of one, put into the log.
 struct BatchHeader: Hashable {
     var recordCount: UInt32
-    /// Header and records, without the padding to a whole block.
+    /// Header and records, without the sums of their sectors and the padding to a whole block.
     var byteCount: UInt64
     /// Rises by one from batch to batch, over segments and restarts.
     var sequence: UInt64
     /// The sequence of the first batch that was written and synced together with this one. A batch
     /// of a later write proves that all of the earlier ones had been synced.
     var writeSequence: UInt64
+    /// The newest segment that was prepared by then: if it is gone, so may be what stood there.
+    var prepared: UInt64
+    /// Which life of the node wrote it.
+    var life: NodeLists.Life
 
     func encode(to target: UnsafeMutableRawPointer, nonce: UInt64, offset: Int) {
         target.storeBytes(of: LogFormat.batchMagic.littleEndian, toByteOffset: 8, as: UInt32.self)
@@ -154,7 +173,9 @@ struct BatchHeader: Hashable {
         target.storeBytes(of: byteCount.littleEndian, toByteOffset: 16, as: UInt64.self)
         target.storeBytes(of: sequence.littleEndian, toByteOffset: 24, as: UInt64.self)
         target.storeBytes(of: writeSequence.littleEndian, toByteOffset: 32, as: UInt64.self)
-        target.storeBytes(of: 0, toByteOffset: 40, as: UInt64.self)
+        target.storeBytes(of: prepared.littleEndian, toByteOffset: 40, as: UInt64.self)
+        target.storeBytes(of: life.number.littleEndian, toByteOffset: 48, as: UInt64.self)
+        target.storeBytes(of: life.boot.littleEndian, toByteOffset: 56, as: UInt64.self)
         let body = UnsafeRawBufferPointer(
             start: target + 8, count: LogFormat.batchHeaderSize - 8)
         let checksum = LogFormat.checksum(body, seed: nonce ^ UInt64(offset))
@@ -179,9 +200,13 @@ struct BatchHeader: Hashable {
         else { return nil }
         let header = BatchHeader(
             recordCount: load(12, as: UInt32.self), byteCount: load(16, as: UInt64.self),
-            sequence: load(24, as: UInt64.self), writeSequence: load(32, as: UInt64.self))
+            sequence: load(24, as: UInt64.self), writeSequence: load(32, as: UInt64.self),
+            prepared: load(40, as: UInt64.self),
+            life: .init(number: load(48, as: UInt64.self), boot: load(56, as: UInt64.self)))
         guard header.byteCount >= UInt64(LogFormat.batchHeaderSize),
-            header.byteCount <= UInt64(segment.count - offset)
+            header.byteCount <= UInt64(segment.count - offset),
+            header.sequence > 0, header.sequence < ByteReader.numberLimit,
+            header.life.number < ByteReader.numberLimit
         else { return nil }
         return header
     }
@@ -233,7 +258,8 @@ struct RecordHeader: Hashable {
         else { return nil }
         let count = load(40, as: UInt64.self)
         // An entry takes more than a byte; a hard state keeps its vote here.
-        let limit = kind == .entries ? UInt64(payloadCount) : UInt64(UInt32.max)
+        let isRun = kind == .entries || kind == .rewritten
+        let limit = isRun ? UInt64(payloadCount) : UInt64(UInt32.max)
         guard count <= limit else { return nil }
         let header = RecordHeader(
             kind: kind, payloadCount: payloadCount,

@@ -37,13 +37,24 @@ struct LogReadBack {
         guard
             let record = RecordHeader.decode(
                 window.block.bytes, at: start, nonce: nonce, offset: position.offset),
-            record.header.kind == .entries, record.payload.count == count
+            record.header.kind == .entries || record.header.kind == .rewritten,
+            record.payload.count == count
         else { return nil }
         return record.payload
     }
 
     func holds(_ position: LogPosition, count: Int) -> Bool {
         window(position, count: count) != nil
+    }
+
+    /// Bytes of a segment are on their way.
+    func isReading(_ segment: UInt64) -> Bool {
+        requests.contains { $0.start.segment == segment }
+    }
+
+    /// Drops what stood in segments before this one.
+    mutating func forget(before segment: UInt64) {
+        windows.removeAll { $0.start.segment < segment }
     }
 
     private func window(_ position: LogPosition, count: Int) -> Window? {

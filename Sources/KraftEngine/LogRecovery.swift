@@ -9,23 +9,33 @@ struct RecoveredLog {
     var sizes: [Int] = []
     /// Where the next batch goes.
     var end: LogPosition
+    /// 0 while it isn't known: the log is read from its middle.
     var nextSequence: UInt64 = 1
     var groups: [RecoveredGroup] = []
-    /// The last incarnation of each name that was removed here.
-    var tombstones: [(name: GroupName, incarnation: UInt64)] = []
-    /// The last replica of a group that was a member here and isn't any more.
-    var formerReplicas: [(group: GroupID, replica: ReplicaID)] = []
-    /// The last life of this node; nil for a new folder.
-    var boot: BootRecord?
-    /// The nonces of all its lives, by their number.
-    var boots: [UInt64: UInt64] = [:]  // ordered: looked up only
-    /// The newest word on each node.
-    var roster: [RosterEntry] = []
-    var identities: [(node: NodeID, identity: PeerIdentity)] = []
+    /// What it says of the node itself.
+    var lists = NodeLists()
+    /// Of the data folder: random, made with it.
+    var store: UInt64 = 0
+    /// The first segment that counts; older ones are leftovers.
+    var start: UInt64 = 1
+    /// Segments before `start` that are still there.
+    var leftovers: [UInt64] = []
     /// The newest segments, within the cache's budget.
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
     var isTailTorn = false
+    /// Where something is lost that may have been acknowledged. All groups that it may concern are
+    /// marked; groups of which nothing else is left may be among what is lost.
+    var damages: [LogDamage] = []
+}
+
+/// Something in a log that isn't what was written there.
+public struct LogDamage: Hashable, Sendable {
+    public var segment: UInt64
+    /// From where on, at the earliest.
+    public var offset: Int
+    /// For a human.
+    public var reason: String
 }
 
 /// One group as the log describes it.
@@ -35,27 +45,58 @@ struct RecoveredGroup {
     var incarnation: UInt64
     var replica: ReplicaID
     var isWitness = false
-    /// Ascending; the first is what held before the first entry.
+    /// The members before the first entry.
+    var base: Membership
+    /// Ascending; the first is what held before the first entry that is there, or was committed later.
     var configurations: [Raft.Configuration]
     var hardState = HardState()
     var terms = LogTerms()
     var index = EntryIndex()
     /// Holds the state up to some entry at or behind `terms.base`.
     var snapshot: SnapshotReference?
+    /// The records that say whose the group is, and what its term and vote are.
+    var metadataAt = LogPosition(rawValue: 0)
+    var hardStateAt = LogPosition(rawValue: 0)
+    /// It may have forgotten entries or votes that it had acknowledged. What is here of it was there
+    /// once, but may not be the last word.
+    var isDamaged = false
 }
 
-/// Reads a whole log, record by record, and tells a torn tail from damage.
+/// Reads a whole log, batch by batch, and tells a torn tail from damage.
 ///
 /// A torn tail is the last write, when the crash came before its sync ended: nobody was told of
 /// it. A batch of a **later** write behind a broken one proves that the broken one had been synced,
-/// and so perhaps acknowledged: that is damage, and the node refuses to start.
+/// and so perhaps acknowledged. Where there is none, the sectors tell: see `SectorSums`.
+///
+/// Damage doesn't end the reading: what comes behind says which groups there are, and what they may
+/// not forget. Entries behind damage aren't believed.
 struct LogRecovery {
+    /// What stands behind a segment's last good batch.
+    private struct Rest {
+        var segment: UInt64
+        var offset: Int
+        var kind: Kind
+        /// `known`: damage that was noted already.
+        enum Kind: Hashable { case nothing, torn, known, rotten(String) }
+    }
+
+    /// The end of what could be read of the last write; it may have begun before what is in `block`.
+    private struct LastWrite {
+        var sequence: UInt64
+        var start: LogPosition
+        var batches: [(offset: Int, byteCount: Int)]
+        var block: Block?
+    }
+
     private(set) var log: RecoveredLog
-    private var places: [GroupID: Int] = [:]  // ordered: looked up only
-    /// For each segment, whether nothing stands behind its last good batch.
-    private var isRestEmpty: [Bool] = []
-    /// Where the last write begins, as far as it is whole, and the segment that holds it.
-    private var lastWrite: (sequence: UInt64, start: LogPosition, block: Block?)?
+    /// In the order of their beginning.
+    var groups: [RecoveringGroup?] = []
+    var places: [GroupID: Int] = [:]  // ordered: looked up only
+    private var rests: [Rest] = []
+    /// The damage before the next batch is known: that its sequence is too great is no news.
+    private var isGapKnown = false
+    private var newestPrepared: UInt64 = 0
+    private var lastWrite: LastWrite?
     /// What each record adds, for whoever wants to see the entries themselves.
     typealias Visitor = (RecordHeader, UnsafeRawBufferPointer) -> Void
 
@@ -63,9 +104,17 @@ struct LogRecovery {
         log = RecoveredLog(
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
+        if firstSegment > 1 { log.nextSequence = 0 }
     }
 
+    mutating func change(_ body: (inout RecoveredLog) -> Void) { body(&log) }
+
+    // MARK: A folder
+
     /// Recovers from `directory`; a new log is begun where there is none.
+    ///
+    /// Throws what the directory throws, `conflict` for another node's log, `storage` for a log of
+    /// another version.
     static func recover(
         _ directory: inout some LogDirectory, node: NodeID, clusterID: String,
         limits: EngineConfiguration.LogLimits, seed: UInt64
@@ -73,82 +122,71 @@ struct LogRecovery {
         var dice = Dice(seed: seed)
         var numbers = try directory.segmentNumbers()
         if numbers.isEmpty {
+            let store = max(1, dice.next())
             try directory.prepare(
                 .make(
                     number: 1, nonce: dice.next(), sizeBytes: limits.segmentSizeBytes, node: node,
-                    clusterID: clusterID))
+                    store: store, clusterID: clusterID))
             numbers = [1]
         }
         try directory.sync()
-        // Nothing is ever given back yet, so the log starts where it began.
-        guard numbers[0] == 1 else { throw damage(1, "it is missing") }
-        var recovery = LogRecovery(firstSegment: numbers[0])
-        for (place, number) in numbers.enumerated() {
-            let block = try directory.load(segment: number)
-            guard number == numbers[0] + UInt64(place) else {
-                throw damage(number, "segment \(numbers[0] + UInt64(place)) is missing before it")
-            }
-            try recovery.checkOwner(of: block.bytes, number, node: node, clusterID: clusterID)
-            try recovery.read(block.bytes, number) { _, _ in }
-            if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
-            recovery.keep(block, number, budget: limits.cacheSizeBytes)
+        let owner = (node, clusterID)
+        var recovery = try read(numbers[0]..., [], numbers, &directory, owner, limits)
+        if recovery.log.start > numbers[0] {
+            // What stands in segments that were given back counts no more, whatever it is.
+            recovery = try read(recovery.log.start..., [], numbers, &directory, owner, limits)
+        } else if recovery.log.start < numbers[0] {
+            let gone = LogDamage(
+                segment: recovery.log.start, offset: 0,
+                reason: "the log begins with segment \(numbers[0]), and should with "
+                    + "\(recovery.log.start)")
+            recovery = try read(numbers[0]..., [gone], numbers, &directory, owner, limits)
         }
+        let isEndLost = recovery.judgeEnd()
+        recovery.settle()
         try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
-        recovery.findTornTail()
-        if recovery.log.isTailTorn {
-            try recovery.leaveTornTail(
+        if recovery.log.store == 0 { recovery.log.store = max(1, dice.next()) }
+        // So that it shows that something is lost, however often the log is read.
+        if isEndLost { recovery.log.nextSequence += 1 }
+        if isEndLost || recovery.log.isTailTorn {
+            try recovery.leaveTail(
                 &directory, limits: limits, node: node, clusterID: clusterID, dice: &dice)
         }
         return recovery.log
     }
 
-    /// An earlier life may have ended because the sync of its last write failed. The system then
-    /// takes the bytes for written and goes on to show them, so that a sync alone would promise
-    /// what isn't so: they are written once more first. Of a write that was durable, nothing changes.
-    private func writeLastAgain(_ directory: inout some LogDirectory) throws(KraftError) {
-        guard let write = lastWrite, let block = write.block,
-            write.start.segment == log.end.segment
-        else { return }
-        try directory.rewrite(
-            segment: log.end.segment, offset: write.start.offset,
-            block.bytes(write.start.offset..<log.end.offset))
-        try directory.sync()
-    }
-
-    /// Reads segments that are in memory, for tools and tests.
-    static func read(
-        _ segments: [(number: UInt64, bytes: UnsafeRawBufferPointer)], visit: Visitor
-    ) throws(KraftError) -> RecoveredLog {
-        var recovery = LogRecovery(firstSegment: segments.first?.number ?? 1)
-        for segment in segments { try recovery.read(segment.bytes, segment.number, visit: visit) }
-        return recovery.log
-    }
-
-    /// Takes in the batches behind those that it has seen, of the segment that the log ends in or of
-    /// the one behind; for whoever follows a log as it grows. Says whether there were any.
-    mutating func readOn(
-        _ number: UInt64, _ bytes: UnsafeRawBufferPointer, visit: Visitor
-    ) throws(KraftError) -> Bool {
-        guard let header = SegmentHeader.decode(bytes), header.number == number else {
-            throw LogRecovery.damage(number, "its header is damaged")
+    private static func read(
+        _ range: PartialRangeFrom<UInt64>, _ damages: [LogDamage], _ numbers: [UInt64],
+        _ directory: inout some LogDirectory, _ owner: (node: NodeID, clusterID: String),
+        _ limits: EngineConfiguration.LogLimits
+    ) throws(KraftError) -> LogRecovery {
+        var recovery = LogRecovery(firstSegment: range.lowerBound)
+        recovery.log.leftovers = numbers.filter { $0 < range.lowerBound }
+        for damage in damages { recovery.note(damage) }
+        for number in numbers where number >= range.lowerBound {
+            let block = try directory.load(segment: number)
+            try recovery.checkOwner(
+                of: block.bytes, number, node: owner.node, clusterID: owner.clusterID)
+            recovery.read(block.bytes, number) { _, _ in }
+            if recovery.log.end.segment == number { recovery.lastWrite?.block = block }
+            recovery.keep(block, number, budget: limits.cacheSizeBytes)
         }
-        let isSame = number == log.end.segment
-        var offset = isSame ? log.end.offset : LogFormat.blockSize
-        let start = offset
-        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
-            offset += size
-            log.end = LogPosition(segment: number, offset: offset)
-        }
-        return offset > start
+        return recovery
     }
-
-    // MARK: Segments
 
     private func checkOwner(
         of bytes: UnsafeRawBufferPointer, _ number: UInt64, node: NodeID, clusterID: String
     ) throws(KraftError) {
-        guard let header = SegmentHeader.decode(bytes) else { return }
+        guard let header = SegmentHeader.decode(bytes) else {
+            guard let version = SegmentHeader.version(bytes), version != LogFormat.version else {
+                return
+            }
+            throw KraftError(
+                .storage,
+                "log segment \(number): it has version \(version) of the format, this program "
+                    + "reads version \(LogFormat.version)")
+        }
         guard header.node == node else {
             throw KraftError(
                 .conflict, "the data folder belongs to node \(header.node), not to node \(node)")
@@ -160,79 +198,28 @@ struct LogRecovery {
         }
     }
 
-    /// Takes in the next segment, whole.
-    mutating func read(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
-    ) throws(KraftError) {
-        guard let header = SegmentHeader.decode(bytes), header.number == number else {
-            throw LogRecovery.damage(number, "its header is damaged")
+    /// An earlier life may have ended because the sync of its last write failed. The system then
+    /// takes the bytes for written and goes on to show them, so that a sync alone would promise
+    /// what isn't so: they are written once more first. Of a write that was durable, nothing changes;
+    /// of one that was not whole, what counts is made whole.
+    private func writeLastAgain(_ directory: inout some LogDirectory) throws(KraftError) {
+        guard let write = lastWrite, let block = write.block,
+            write.start.segment == log.end.segment,
+            let nonce = log.nonces.indices.contains(place(of: log.end.segment))
+                ? log.nonces[place(of: log.end.segment)] : nil
+        else { return }
+        for batch in write.batches {
+            SectorSums.seal(
+                block.base + batch.offset, byteCount: batch.byteCount, nonce: nonce,
+                offset: batch.offset)
         }
-        guard UInt64(bytes.count) == header.sizeBytes else {
-            throw LogRecovery.damage(
-                number, "it has \(bytes.count) bytes, and had \(header.sizeBytes)")
-        }
-        log.nonces.append(header.nonce)
-        log.sizes.append(bytes.count)
-        var offset = LogFormat.blockSize
-        while let size = try readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
-            offset += size
-            log.end = LogPosition(segment: number, offset: offset)
-        }
-        try checkRest(bytes, number, from: offset, nonce: header.nonce)
+        try directory.rewrite(
+            segment: log.end.segment, offset: write.start.offset,
+            block.bytes(write.start.offset..<log.end.offset))
+        try directory.sync()
     }
 
-    /// Takes in the batch at `offset` and returns the space it takes; nil where the log ends.
-    private mutating func readBatch(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ offset: Int, nonce: UInt64,
-        visit: Visitor
-    ) throws(KraftError) -> Int? {
-        guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
-            batch.sequence == log.nextSequence
-        else { return nil }
-        let end = offset + Int(batch.byteCount)
-        let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
-        // First see that all records are sound: a batch counts whole or not at all.
-        var records: [(RecordHeader, UnsafeRawBufferPointer, Int)] = []
-        var place = offset + LogFormat.batchHeaderSize
-        for _ in 0..<batch.recordCount {
-            guard
-                let record = RecordHeader.decode(whole, at: place, nonce: nonce, offset: place)
-            else { return nil }
-            records.append((record.header, record.payload, place))
-            place += LogFormat.recordSize(payload: record.header.payloadCount)
-        }
-        guard place == end else { return nil }
-        for (header, payload, place) in records {
-            let position = LogPosition(segment: number, offset: place)
-            try take(header, payload, at: position)
-            visit(header, payload)
-        }
-        log.nextSequence += 1
-        if lastWrite?.sequence != batch.writeSequence {
-            lastWrite = (batch.writeSequence, LogPosition(segment: number, offset: offset), nil)
-        }
-        return LogFormat.roundUp(Int(batch.byteCount), to: LogFormat.blockSize)
-    }
-
-    /// Behind the last good batch there may be nothing, or what is left of one torn write.
-    private mutating func checkRest(
-        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, from start: Int, nonce: UInt64
-    ) throws(KraftError) {
-        var offset = start
-        while offset + LogFormat.batchHeaderSize <= bytes.count {
-            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
-                batch.sequence >= log.nextSequence, batch.writeSequence > log.nextSequence
-            {
-                throw LogRecovery.damage(
-                    number,
-                    "batch \(log.nextSequence) at offset \(start) is damaged, although a later "
-                        + "write stands at offset \(offset)")
-            }
-            offset += LogFormat.blockSize
-        }
-        let rest = UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)...])
-        isRestEmpty.append(!rest.contains { $0 != 0 })
-    }
+    private func place(of segment: UInt64) -> Int { Int(segment - log.firstSegment) }
 
     private mutating func keep(_ block: Block, _ number: UInt64, budget: Int) {
         log.blocks.append(
@@ -250,195 +237,244 @@ struct LogRecovery {
         guard let last = log.blocks.last, last.start.segment == log.end.segment else { return }
         let block = Block(capacity: log.end.offset)
         block.load { target in
-            target.copyMemory(
-                from: UnsafeRawBufferPointer(start: last.block.base, count: target.count))
-            return target.count
+            let source = UnsafeRawBufferPointer(
+                start: last.block.base, count: min(target.count, last.block.count))
+            target.copyMemory(from: source)
+            return source.count
         }
         log.blocks[log.blocks.count - 1].block = block
     }
 
-    /// What is left of a torn write may stand behind the log's end, or at the front of segments
-    /// behind it.
-    private mutating func findTornTail() {
-        let endPlace = Int(log.end.segment - log.firstSegment)
-        log.isTailTorn = isRestEmpty[endPlace...].contains(false)
+    /// Behind the last batch there may be nothing, what is left of one torn write, or damage. Says
+    /// whether something is lost there that no later batch gives away.
+    mutating func judgeEnd() -> Bool {
+        if newestPrepared > log.firstSegment + UInt64(log.nonces.count) - 1 {
+            note(
+                LogDamage(
+                    segment: log.firstSegment + UInt64(log.nonces.count), offset: 0,
+                    reason: "segments up to \(newestPrepared) are missing"))
+        }
+        for rest in rests where rest.segment >= log.end.segment {
+            switch rest.kind {
+            case .nothing, .known: break
+            case .torn: log.isTailTorn = true
+            case .rotten(let reason):
+                note(LogDamage(segment: rest.segment, offset: rest.offset, reason: reason))
+            }
+        }
+        return log.nextSequence == 0
+            || log.damages.contains {
+                LogPosition(segment: $0.segment, offset: $0.offset) >= log.end
+            }
     }
 
     /// What is left of a torn write could one day pass for part of the log, so the log goes on in
     /// a segment that holds nothing, behind all that hold something.
-    private mutating func leaveTornTail(
+    private mutating func leaveTail(
         _ directory: inout some LogDirectory, limits: EngineConfiguration.LogLimits, node: NodeID,
         clusterID: String, dice: inout Dice
     ) throws(KraftError) {
-        let lastUsed = isRestEmpty.lastIndex(of: false) ?? 0
-        let next = max(log.end.segment, log.firstSegment + UInt64(lastUsed)) + 1
-        if next >= log.firstSegment + UInt64(log.nonces.count) {
+        var used = rests.last { $0.kind != .nothing }?.segment ?? log.end.segment
+        for damage in log.damages { used = max(used, damage.segment) }
+        let present = log.firstSegment + UInt64(log.nonces.count)
+        let next = min(max(log.end.segment, used) + 1, present)
+        if place(of: next) >= log.nonces.count {
             let nonce = dice.next()
             try directory.prepare(
                 .make(
                     number: next, nonce: nonce, sizeBytes: limits.segmentSizeBytes, node: node,
-                    clusterID: clusterID))
+                    store: log.store, clusterID: clusterID))
             log.nonces.append(nonce)
             log.sizes.append(limits.segmentSizeBytes)
         }
         log.end = LogPosition(segment: next, offset: LogFormat.blockSize)
     }
 
-    static func damage(_ segment: UInt64, _ reason: String) -> KraftError {
-        KraftError(.storage, "log segment \(segment): \(reason)")
+    // MARK: Segments
+
+    /// Takes in the batches behind those that it has seen, of the segment that the log ends in or of
+    /// the one behind; for whoever follows a log as it grows. Says whether there were any.
+    mutating func readOn(
+        _ number: UInt64, _ bytes: UnsafeRawBufferPointer, visit: Visitor
+    ) throws(KraftError) -> Bool {
+        guard let header = SegmentHeader.decode(bytes), header.number == number else {
+            throw KraftError(.storage, "log segment \(number): its header is damaged")
+        }
+        let isSame = number == log.end.segment
+        var offset = isSame ? log.end.offset : LogFormat.blockSize
+        let start = offset
+        while let size = readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+            offset += size
+            log.end = LogPosition(segment: number, offset: offset)
+        }
+        if let damage = log.damages.first {
+            throw KraftError(
+                .storage,
+                "log segment \(damage.segment), offset \(damage.offset): \(damage.reason)")
+        }
+        return offset > start
     }
 
-    // MARK: Records
-
-    private mutating func take(
-        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
-    ) throws(KraftError) {
-        guard header.term.rawValue < ByteReader.numberLimit else {
-            throw LogRecovery.damage(
-                position.segment, "a term beyond all limits at offset \(position.offset)")
+    /// Takes in the next segment, whole.
+    mutating func read(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, visit: Visitor
+    ) {
+        while log.firstSegment + UInt64(log.nonces.count) < number {
+            let missing = log.firstSegment + UInt64(log.nonces.count)
+            lose(missing, 0, "the segment is missing")
+            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [0])
         }
-        switch header.kind {
-        case .groupCreated:
-            let group = try GroupRecord.decode(payload, position)
-            places[header.group] = log.groups.count
-            log.groups.append(
-                RecoveredGroup(
-                    id: header.group, name: group.name, incarnation: group.incarnation,
-                    replica: group.replica, isWitness: group.isWitness,
-                    configurations: [.init(index: .zero, membership: group.base)]))
-        case .groupRemoved:
-            let group = try GroupRecord.decode(payload, position)
-            if group.isFormerMember {
-                log.formerReplicas.removeAll { $0.group == header.group }
-                log.formerReplicas.append((header.group, group.replica))
-            } else {
-                log.tombstones.removeAll { $0.name == group.name }
-                log.tombstones.append((group.name, group.incarnation))
-            }
-            if let place = places.removeValue(forKey: header.group) {
-                log.groups.remove(at: place)
-                for later in place..<log.groups.count { places[log.groups[later].id] = later }
-            }
-        case .boot:
-            let boot: BootRecord = try decode(payload, position)
-            log.boot = boot
-            log.boots[boot.lives] = boot.boot
-        case .roster:
-            let entry: RosterEntry = try decode(payload, position)
-            log.roster.removeAll { $0.node == entry.node }
-            log.roster.append(entry)
-        case .identity:
-            let identity: PeerIdentity = try decode(payload, position)
-            let node = NodeID(UInt32(truncatingIfNeeded: header.count))
-            log.identities.removeAll { $0.node == node }
-            log.identities.append((node, identity))
-        case .hardState:
-            let place = try place(of: header, position)
-            let state = HardState(term: header.term, vote: NodeID(UInt32(header.count)))
-            guard state.term >= log.groups[place].hardState.term else {
-                throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
-            }
-            log.groups[place].hardState = state
-        case .entries:
-            try takeEntries(header, payload, at: position)
-        case .checkpoint, .rewritten, .logStart:
-            throw LogRecovery.damage(position.segment, "a record of an unknown kind")
-        }
-    }
-
-    private func decode<T: BinaryCodable>(
-        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
-    ) throws(KraftError) -> T {
-        var reader = ByteReader(payload)
-        do throws(ByteReader.Malformed) { return try T(from: &reader) } catch {
-            throw LogRecovery.damage(
-                position.segment, "a record at offset \(position.offset) is malformed")
-        }
-    }
-
-    private mutating func takeEntries(
-        _ header: RecordHeader, _ payload: UnsafeRawBufferPointer, at position: LogPosition
-    ) throws(KraftError) {
-        let place = try place(of: header, position)
-        let last = log.groups[place].terms.last
-        guard header.count > 0, header.index > .zero, header.index <= last.index.next,
-            let memberships = EntryRun.check(payload, count: header.count)
+        guard let header = SegmentHeader.decode(bytes), header.number == number,
+            log.store == 0 || log.store == header.store
         else {
-            throw LogRecovery.damage(
-                position.segment, "entries that don't fit at offset \(position.offset)")
+            lose(number, 0, "the segment's header is damaged, or another log's")
+            rests.append(Rest(segment: number, offset: 0, kind: .known))
+            (log.nonces, log.sizes) = (log.nonces + [0], log.sizes + [bytes.count])
+            return
         }
-        if header.index <= last.index { log.groups[place].terms.truncate(from: header.index) }
-        log.groups[place].configurations.removeAll {
-            $0.index >= header.index && $0.index > .zero
+        log.store = header.store
+        log.nonces.append(header.nonce)
+        log.sizes.append(bytes.count)
+        var offset = LogFormat.blockSize
+        while true {
+            if let size = readBatch(bytes, number, offset, nonce: header.nonce, visit: visit) {
+                offset += size
+                log.end = LogPosition(segment: number, offset: offset)
+            } else if let later = laterWrite(bytes, behind: offset, nonce: header.nonce) {
+                lose(
+                    number, offset,
+                    "batch \(log.nextSequence) is damaged, although a later write stands at "
+                        + "offset \(later)")
+                offset = later
+            } else {
+                break
+            }
         }
-        for (offset, membership) in memberships {
-            log.groups[place].configurations.append(
-                .init(index: header.index + offset, membership: membership))
+        var kind = rest(bytes, from: offset, nonce: header.nonce)
+        if UInt64(bytes.count) != header.sizeBytes {
+            lose(
+                number, min(offset, bytes.count),
+                "the segment has \(bytes.count) bytes, and had \(header.sizeBytes)")
+            kind = .known
         }
-        guard header.term >= log.groups[place].terms.last.term else {
-            throw LogRecovery.damage(position.segment, "a term falls at \(position.offset)")
-        }
-        log.groups[place].terms.append(count: header.count, term: header.term)
-        log.groups[place].index.append(
-            first: header.index, count: header.count, position: position,
-            payloadCount: header.payloadCount)
+        rests.append(Rest(segment: number, offset: offset, kind: kind))
     }
 
-    private func place(
-        of header: RecordHeader, _ position: LogPosition
-    ) throws(KraftError) -> Int {
-        guard let place = places[header.group] else {
-            throw LogRecovery.damage(
-                position.segment, "a record of an unknown group at offset \(position.offset)")
+    /// The next place where a batch stands whose write began after all that was expected at `start`
+    /// had been synced.
+    private func laterWrite(
+        _ bytes: UnsafeRawBufferPointer, behind start: Int, nonce: UInt64
+    ) -> Int? {
+        var offset = start + LogFormat.blockSize
+        while offset + LogFormat.batchHeaderSize <= bytes.count {
+            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+                batch.sequence >= log.nextSequence, batch.writeSequence > log.nextSequence
+            {
+                return offset
+            }
+            offset += LogFormat.blockSize
         }
-        return place
-    }
-}
-
-/// The payload of the records that tell of a group's beginning and end on this node.
-struct GroupRecord {
-    var name: GroupName
-    var incarnation: UInt64
-    var replica: ReplicaID
-    /// The members before the group's first entry.
-    var base: Membership
-    /// Of an end: the group lives on elsewhere, without this node.
-    var isFormerMember = false
-    /// It was added as a witness.
-    var isWitness = false
-
-    var encoded: [UInt8] {
-        var writer = ByteWriter()
-        writer.writeString(name.string)
-        writer.write(incarnation)
-        writer.write(position: replica.added)
-        writer.write(UInt8((isFormerMember ? 1 : 0) | (isWitness ? 2 : 0)))
-        base.encode(into: &writer)
-        return writer.bytes
+        return nil
     }
 
-    static func decode(
-        _ payload: UnsafeRawBufferPointer, _ position: LogPosition
-    ) throws(KraftError) -> GroupRecord {
-        var reader = ByteReader(payload)
-        do throws(ByteReader.Malformed) { return try GroupRecord(from: &reader) } catch {
-            throw LogRecovery.damage(
-                position.segment, "a group's record at offset \(position.offset) is damaged")
+    /// What a segment holds from `start` on, where no good batch stands and no later write. One
+    /// broken write may: all that can be judged of it must be torn.
+    private func rest(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, nonce: UInt64
+    ) -> Rest.Kind {
+        guard start < bytes.count, let base = bytes.baseAddress else { return .nothing }
+        var offset = start
+        var isTorn = false
+        while offset + LogFormat.blockSize <= bytes.count {
+            if let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce) {
+                let byteCount = Int(batch.byteCount)
+                let verdict = SectorSums.judge(
+                    bytes, at: offset, byteCount: byteCount, nonce: nonce)
+                // A whole batch stands behind one that is gone.
+                let isWhole = verdict == .sound && batch.sequence == log.nextSequence
+                guard verdict != .rotten, !isWhole, batch.sequence >= log.nextSequence else {
+                    return .rotten("the last write has rotted")
+                }
+                isTorn = true
+                offset += SectorSums.paddedCount(for: byteCount)
+                continue
+            }
+            if offset == start, !SectorSums.isZero(base + offset) {
+                return .rotten("the last write has rotted")
+            }
+            offset += LogFormat.blockSize
         }
+        if isTorn { return .torn }
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[start...])
+        return rest.contains { $0 != 0 } ? .torn : .nothing
     }
-}
 
-extension GroupRecord {
-    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        let string = try reader.readString(limit: GroupName.lengthLimit)
-        guard let name = GroupName(string) else { throw ByteReader.Malformed() }
-        self.name = name
-        incarnation = try reader.readNumber()
-        replica = ReplicaID(added: try reader.readPosition())
-        let flags = try reader.read(UInt8.self)
-        guard flags <= 3 else { throw ByteReader.Malformed() }
-        isFormerMember = flags & 1 != 0
-        isWitness = flags & 2 != 0
-        base = try Membership(from: &reader)
+    /// Takes in the batch at `offset` and returns the space it takes; nil where the log ends, or can't
+    /// be believed.
+    private mutating func readBatch(
+        _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ offset: Int, nonce: UInt64,
+        visit: Visitor
+    ) -> Int? {
+        guard let batch = BatchHeader.decode(bytes, at: offset, nonce: nonce),
+            batch.sequence >= log.nextSequence,
+            // A gap is proved by a write that began behind it.
+            batch.sequence == log.nextSequence || batch.writeSequence > log.nextSequence
+                || log.nextSequence == 0
+        else { return nil }
+        let size = SectorSums.paddedCount(for: Int(batch.byteCount))
+        guard size <= bytes.count - offset else { return nil }
+        let end = offset + Int(batch.byteCount)
+        let whole = UnsafeRawBufferPointer(rebasing: bytes[..<end])
+        // First see that all records are sound: a batch counts whole or not at all.
+        var records: [(RecordHeader, UnsafeRawBufferPointer, Int)] = []
+        var place = offset + LogFormat.batchHeaderSize
+        for _ in 0..<batch.recordCount {
+            guard
+                let record = RecordHeader.decode(whole, at: place, nonce: nonce, offset: place)
+            else { return nil }
+            records.append((record.header, record.payload, place))
+            place += LogFormat.recordSize(payload: record.header.payloadCount)
+        }
+        guard place == end else { return nil }
+        let isFirst = log.nextSequence == 0
+        let isBegin = number == log.firstSegment && offset == LogFormat.blockSize
+        if isFirst, !isBegin, !isGapKnown {
+            lose(log.firstSegment, LogFormat.blockSize, "the log's first batches are missing")
+        }
+        if batch.sequence != log.nextSequence, !isFirst, !isGapKnown {
+            let rest = rests.last
+            lose(
+                rest?.segment ?? number, rest?.offset ?? offset,
+                "batches \(log.nextSequence) to \(batch.sequence - 1) are missing")
+        }
+        isGapKnown = false
+        newestPrepared = max(newestPrepared, batch.prepared)
+        log.lists.note(batch.life)
+        for (header, payload, place) in records {
+            take(header, payload, at: LogPosition(segment: number, offset: place))
+            visit(header, payload)
+        }
+        log.nextSequence = batch.sequence + 1
+        if lastWrite?.sequence != batch.writeSequence || lastWrite?.start.segment != number {
+            lastWrite = LastWrite(
+                sequence: batch.writeSequence, start: LogPosition(segment: number, offset: offset),
+                batches: [])
+        }
+        lastWrite?.batches.append((offset, Int(batch.byteCount)))
+        return size
+    }
+
+    // MARK: Damage
+
+    /// What was expected at a place is gone, and what follows may begin with any sequence.
+    private mutating func lose(_ segment: UInt64, _ offset: Int, _ reason: String) {
+        note(LogDamage(segment: segment, offset: offset, reason: reason))
+        isGapKnown = true
+    }
+
+    /// Any group that was there may have lost something in any batch that is lost.
+    mutating func note(_ damage: LogDamage) {
+        log.damages.append(damage)
+        for place in groups.indices { groups[place]?.isDamaged = true }
     }
 }

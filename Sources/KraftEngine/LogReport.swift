@@ -4,13 +4,16 @@ import RaftCore
 /// What a log holds and whether it is sound, as a node that starts on it would find. For people and
 /// tools: made from bytes alone, and changes nothing.
 public struct LogReport: Sendable {
-    /// Ascending in number. Those behind damage are listed, but not read.
+    /// Ascending in number.
     public var segments: [Segment] = []
+    /// Segments that were given back, and whose files are still there.
+    public var leftovers: [UInt64] = []
     /// As the last record that could be read leaves them; in the order of their creation.
     public var groups: [Group] = []
     /// Whose log it is, by the first segment's header that could be read.
     public var owner: Owner?
-    /// Why a node would not start on it, or not without help of the others. Empty: it is sound.
+    /// Where something is lost that may have been acknowledged, so that a node that starts on it needs
+    /// the others' help. Empty: it is sound.
     public var damages: [Damage] = []
     /// What stands behind the last whole batch: a write that was cut short, or one that is under way
     /// just now. Nobody was told of it; the node drops it when it starts.
@@ -48,8 +51,6 @@ public struct LogReport: Sendable {
         public var byteCount: Int
         /// Nil: its header is damaged.
         public var owner: Owner?
-        public var isRead = false
-        public var batchCount: UInt64 = 0
         public var recordCount = 0
         /// Where its whole batches end: 4096 if there is none.
         public var end = LogFormat.blockSize
@@ -71,6 +72,8 @@ public struct LogReport: Sendable {
         public var incarnation: UInt64
         public var replica: ReplicaID
         public var isWitness: Bool
+        /// It may have forgotten something: it must come anew from the others.
+        public var isDamaged: Bool
         /// Of the entries that the log holds; none when `last` is before `first`.
         public var first: LogIndex
         public var last: LogIndex
@@ -100,12 +103,18 @@ extension LogReport {
     /// Throws what the directory throws; what is wrong with the log itself is in the report.
     public static func read(_ directory: inout some LogDirectory) throws(KraftError) -> LogReport {
         let numbers = try directory.segmentNumbers()
-        var reading = LogReading(firstSegment: numbers.first ?? 1)
-        for number in numbers {
-            let block = try directory.load(segment: number)
-            reading.take(number, block.bytes)
+        let first = numbers.first ?? 1
+        var reading = try LogReading.read(numbers, from: first, nil, &directory)
+        if reading.start > first {
+            // What stands in segments that were given back counts no more, whatever it is.
+            reading = try LogReading.read(numbers, from: reading.start, nil, &directory)
+        } else if reading.start < first {
+            let gone = LogDamage(
+                segment: reading.start, offset: 0,
+                reason: "the log begins with segment \(first), and should with \(reading.start)")
+            reading = try LogReading.read(numbers, from: first, gone, &directory)
         }
-        return reading.finish()
+        return reading.finish(snapshots: try directory.snapshotNames())
     }
 }
 
@@ -116,103 +125,104 @@ private struct LogReading {
     /// The first segment with something behind its last batch, and where.
     private var rest: LogReport.Place?
 
-    init(firstSegment: UInt64) {
+    static func read(
+        _ numbers: [UInt64], from first: UInt64, _ damage: LogDamage?,
+        _ directory: inout some LogDirectory
+    ) throws(KraftError) -> LogReading {
+        var reading = LogReading(firstSegment: first)
+        reading.report.leftovers = numbers.filter { $0 < first }
+        if let damage { reading.recovery.note(damage) }
+        for number in numbers where number >= first {
+            let block = try directory.load(segment: number)
+            reading.take(number, block.bytes)
+        }
+        return reading
+    }
+
+    private init(firstSegment: UInt64) {
         recovery = LogRecovery(firstSegment: firstSegment)
         report = LogReport(firstSegment: firstSegment)
-        if firstSegment != 1 { fail(nil, "log segment 1: it is missing") }
     }
 
-    private mutating func fail(_ place: LogReport.Place?, _ reason: String) {
-        report.damages.append(.init(place: place, reason: reason))
-    }
+    /// The segment that the log begins with, as it says itself.
+    var start: UInt64 { recovery.log.start }
 
-    mutating func take(_ number: UInt64, _ bytes: UnsafeRawBufferPointer) {
+    private mutating func take(_ number: UInt64, _ bytes: UnsafeRawBufferPointer) {
         var segment = LogReport.Segment(number: number, byteCount: bytes.count)
-        defer { report.segments.append(segment) }
         let header = SegmentHeader.decode(bytes)
         segment.owner = header.map { .init(node: $0.node, clusterID: $0.clusterID) }
-        if let last = report.segments.last, number != last.number + 1 {
-            fail(nil, "log segment \(last.number + 1): it is missing")
-        }
         if report.owner == nil { report.owner = segment.owner }
         if let owner = segment.owner, let first = report.owner, owner != first {
-            fail(
-                .init(segment: number, offset: 0),
-                "log segment \(number): it belongs to node \(owner.node) of cluster "
-                    + "'\(owner.clusterID)', others to node \(first.node) of '\(first.clusterID)'")
+            report.damages.append(
+                .init(
+                    place: .init(segment: number, offset: 0),
+                    reason: "segment \(number) belongs to node \(owner.node) of cluster "
+                        + "'\(owner.clusterID)', others to node \(first.node) of "
+                        + "'\(first.clusterID)'"))
         }
-        // What stands behind damage can't be put in its place.
-        guard report.isSound else { return }
-        read(&segment, bytes)
-    }
-
-    private mutating func read(
-        _ segment: inout LogReport.Segment, _ bytes: UnsafeRawBufferPointer
-    ) {
-        let number = segment.number
-        let firstSequence = recovery.log.nextSequence
         var shares = Shares()
-        var recordCount = 0
-        do throws(KraftError) {
-            try recovery.read(bytes, number) { header, _ in
-                recordCount += 1
-                shares.count(header)
-            }
-        } catch {
-            let end = recovery.log.end
-            let offset = segment.owner == nil ? 0 : end.segment == number ? end.offset : 0
-            fail(.init(segment: number, offset: offset), error.message)
-        }
-        segment.isRead = segment.owner != nil
-        segment.batchCount = recovery.log.nextSequence - firstSequence
-        segment.recordCount = recordCount
+        recovery.read(bytes, number) { header, _ in shares.count(header) }
+        segment.recordCount = shares.recordCount
         segment.shares = shares.all.sorted { $0.group.rawValue < $1.group.rawValue }
         if recovery.log.end.segment == number { segment.end = recovery.log.end.offset }
-        guard rest == nil, report.isSound,
-            bytes[min(segment.end, bytes.count)...].contains(where: { $0 != 0 })
-        else { return }
-        rest = .init(segment: number, offset: segment.end)
+        if rest == nil, bytes[min(segment.end, bytes.count)...].contains(where: { $0 != 0 }) {
+            rest = .init(segment: number, offset: segment.end)
+        }
+        report.segments.append(segment)
     }
 
-    consuming func finish() -> LogReport {
+    consuming func finish(snapshots: [SnapshotName]) -> LogReport {
+        _ = recovery.judgeEnd()
+        recovery.settle()
         let log = recovery.log
+        report.damages += log.damages.map { damage in
+            .init(
+                place: .init(segment: damage.segment, offset: damage.offset),
+                reason: "segment \(damage.segment), offset \(damage.offset): \(damage.reason)")
+        }
+        for group in log.groups {
+            guard let name = group.snapshot?.name, !snapshots.contains(name) else { continue }
+            report.damages.append(
+                .init(
+                    place: nil,
+                    reason: "group \(group.name): its snapshot \(name.fileName) is missing"))
+        }
         report.end = .init(segment: log.end.segment, offset: log.end.offset)
-        report.lastSequence = log.nextSequence - 1
-        report.lives = log.boot?.lives ?? 0
-        report.store = log.boot?.store ?? 0
+        report.lastSequence = max(1, log.nextSequence) - 1
+        report.lives = log.lists.boot?.lives ?? 0
+        report.store = log.store
         report.groups = log.groups.map(LogReading.group)
         // A batch may not fit the end of a segment: then the log goes on in the next one.
-        if report.isSound, let rest, rest.segment >= log.end.segment { report.tornTail = rest }
+        if log.isTailTorn, let rest, rest.segment >= log.end.segment { report.tornTail = rest }
         return report
     }
 
     private static func group(_ group: RecoveredGroup) -> LogReport.Group {
-        let membership = group.configurations.last?.membership
-        let members = membership.map { membership in
-            membership.members.indices.map {
-                GroupStatus.Member(
-                    node: membership.members[$0].node, kind: membership.kind(of: $0))
-            }
+        let membership = group.configurations.last?.membership ?? group.base
+        let members = membership.members.indices.map {
+            GroupStatus.Member(
+                node: membership.members[$0].node, kind: membership.kind(of: $0))
         }
         let terms = group.terms
         return LogReport.Group(
             id: group.id, name: group.name, incarnation: group.incarnation,
-            replica: group.replica, isWitness: group.isWitness, first: terms.firstIndex,
-            last: terms.lastIndex,
+            replica: group.replica, isWitness: group.isWitness, isDamaged: group.isDamaged,
+            first: terms.firstIndex, last: terms.lastIndex,
             firstTerm: terms.term(at: min(terms.firstIndex, terms.lastIndex)) ?? .zero,
             lastTerm: terms.last.term,
             byteCount: group.index.runs.reduce(0) { $0 + Int($1.payloadCount) },
             oldestEntry: group.index.runs.first.map {
                 .init(segment: $0.position.segment, offset: $0.position.offset)
             },
-            term: group.hardState.term, vote: group.hardState.vote, members: members ?? [],
-            isJoint: membership?.isJoint ?? false, snapshot: group.snapshot)
+            term: group.hardState.term, vote: group.hardState.vote, members: members,
+            isJoint: membership.isJoint, snapshot: group.snapshot)
     }
 }
 
 /// What each group has in one segment.
 private struct Shares {
     private(set) var all: [LogReport.Share] = []
+    private(set) var recordCount = 0
     private var places: [GroupID: Int] = [:]  // ordered: looked up only
 
     mutating func count(_ header: RecordHeader) {
@@ -222,7 +232,10 @@ private struct Shares {
             all.append(.init(group: header.group))
         }
         all[place].recordCount += 1
+        recordCount += 1
         all[place].byteCount += LogFormat.recordSize(payload: header.payloadCount)
-        if header.kind == .entries { all[place].entryCount += header.count }
+        if header.kind == .entries || header.kind == .rewritten {
+            all[place].entryCount += header.count
+        }
     }
 }

@@ -1,3 +1,4 @@
+import KraftRouting
 import RaftCore
 
 /// Memberships as they stand in entries, group records and invitations. Little-endian.
@@ -125,6 +126,11 @@ extension ByteReader {
     mutating func readPosition() throws(Malformed) -> EntryPosition {
         let term = Term(try readNumber())
         return EntryPosition(index: LogIndex(try readNumber()), term: term)
+    }
+
+    mutating func readSnapshotName() throws(Malformed) -> SnapshotName {
+        let group = GroupID(try read(UInt64.self))
+        return SnapshotName(group: group, position: try readPosition(), nonce: try read())
     }
 
     mutating func readFlag() throws(Malformed) -> Bool {

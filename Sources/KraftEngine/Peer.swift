@@ -68,6 +68,9 @@ struct Peer {
     var nextReadRequest: UInt64 = 1
     var nextChangeRequest: UInt64 = 1
 
+    /// For snapshots.
+    var bulk = BulkLink()
+
     var isReady: Bool { if case .ready = link { true } else { false } }
 
     init(_ peer: EngineConfiguration.Peer, now: Instant, pause: Nanoseconds) {

@@ -92,10 +92,13 @@ struct PeerIdentity: Hashable, BinaryCodable {
 
     /// Whether a node that has had these lives on this folder can be the one that is remembered
     /// so: a copy of its folder knows nothing of the lives after it was made, or had others.
+    ///
+    /// - `oldest`: lives before it aren't known one by one any more.
     func isOurs(
-        store: UInt64, lives: [UInt64: UInt64]  // ordered: looked up only
+        store: UInt64, lives: [UInt64: UInt64],  // ordered: looked up only
+        oldest: UInt64
     ) -> Bool {
-        self.store != store || self.lives == 0 || lives[self.lives] == boot
+        self.store != store || self.lives < max(1, oldest) || lives[self.lives] == boot
     }
 
     func encode(into writer: inout ByteWriter) {

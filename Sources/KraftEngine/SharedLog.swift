@@ -22,7 +22,7 @@ struct SharedLog {
         var recordCount: UInt32 = 0
         /// Header and records, unpadded.
         var byteCount = LogFormat.batchHeaderSize
-        var paddedCount: Int { LogFormat.roundUp(byteCount, to: LogFormat.blockSize) }
+        var paddedCount: Int { SectorSums.paddedCount(for: byteCount) }
     }
 
     private struct Write {
@@ -37,7 +37,8 @@ struct SharedLog {
         var isToRepeat = false
     }
 
-    private let identity: (node: NodeID, clusterID: String)
+    private let identity: (node: NodeID, clusterID: String, store: UInt64)
+    private let life: NodeLists.Life
     private let limits: EngineConfiguration.LogLimits
     let blockSizeBytes: Int
 
@@ -45,7 +46,7 @@ struct SharedLog {
     private var nonces: [UInt64]
     /// Sizes of the same segments: of those of an earlier configuration too.
     private var sizes: [Int]
-    private let firstSegment: UInt64
+    private(set) var firstSegment: UInt64
     private var preparedUpTo: UInt64
     private var askedUpTo: UInt64
     private var dice: Dice
@@ -67,12 +68,17 @@ struct SharedLog {
     private var durableEnd: LogPosition
 
     private(set) var readBack: LogReadBack
+    /// Segments that were given back: files to make new segments of, and such as must go.
+    private var recyclable: [UInt64] = []
+    private var removable: [UInt64] = []
+    private static let recyclableLimit = 2
 
     init(
-        recovered: RecoveredLog, node: NodeID, clusterID: String,
+        recovered: RecoveredLog, node: NodeID, clusterID: String, life: NodeLists.Life,
         limits: EngineConfiguration.LogLimits, seed: UInt64
     ) {
-        identity = (node, clusterID)
+        identity = (node, clusterID, recovered.store)
+        self.life = life
         self.limits = limits
         blockSizeBytes = min(1 << 20, LogFormat.roundUp(limits.segmentSizeBytes / 8, to: 4_096))
         nonces = recovered.nonces
@@ -86,6 +92,7 @@ struct SharedLog {
         nextSequence = recovered.nextSequence
         completed = recovered.nextSequence - 1
         readBack = LogReadBack()
+        removable = recovered.leftovers
         blocks = recovered.blocks
         cachedBytes = blocks.reduce(0) { $0 + $1.block.capacity }
     }
@@ -127,15 +134,14 @@ struct SharedLog {
     private mutating func openBatch(for size: Int) {
         if let batch = open {
             let used = batch.byteCount + size
-            let fitsBlock =
-                batch.blockOffset + LogFormat.roundUp(used, to: LogFormat.blockSize)
-                <= batch.block.capacity
-            let fitsSegment = batch.position.offset + used <= self.size(of: batch.position.segment)
+            let padded = SectorSums.paddedCount(for: used)
+            let fitsBlock = batch.blockOffset + padded <= batch.block.capacity
+            let fitsSegment =
+                batch.position.offset + padded <= self.size(of: batch.position.segment)
             if fitsBlock, fitsSegment { return }
             closeBatch()
         }
-        let need = LogFormat.roundUp(
-            LogFormat.batchHeaderSize + size, to: LogFormat.blockSize)
+        let need = SectorSums.paddedCount(for: LogFormat.batchHeaderSize + size)
         precondition(
             LogFormat.blockSize + need <= limits.segmentSizeBytes, "a record beyond a segment")
         var isFresh = blocks.isEmpty
@@ -175,9 +181,6 @@ struct SharedLog {
     private mutating func closeBatch() {
         guard let batch = open else { return }
         open = nil
-        let padding = batch.paddedCount - batch.byteCount
-        (batch.block.base + batch.blockOffset + batch.byteCount)
-            .initializeMemory(as: UInt8.self, repeating: 0, count: padding)
         batch.block.count = batch.blockOffset + batch.paddedCount
         end = batch.position + batch.paddedCount
         closed.append(batch)
@@ -234,10 +237,13 @@ struct SharedLog {
     private func seal(_ batch: Batch, writeSequence: UInt64) {
         let header = BatchHeader(
             recordCount: batch.recordCount, byteCount: UInt64(batch.byteCount),
-            sequence: batch.sequence, writeSequence: writeSequence)
-        header.encode(
-            to: batch.block.base + batch.blockOffset, nonce: nonce(of: batch.position.segment),
-            offset: batch.position.offset)
+            sequence: batch.sequence, writeSequence: writeSequence, prepared: preparedUpTo,
+            life: life)
+        let base = batch.block.base + batch.blockOffset
+        let nonce = nonce(of: batch.position.segment)
+        header.encode(to: base, nonce: nonce, offset: batch.position.offset)
+        SectorSums.seal(
+            base, byteCount: batch.byteCount, nonce: nonce, offset: batch.position.offset)
     }
 
     /// A write and its sync ended well. False for a write that isn't under way.
@@ -269,13 +275,11 @@ struct SharedLog {
         guard askedUpTo <= end.segment, askedUpTo == preparedUpTo else { return nil }
         askedUpTo += 1
         chooseNonce(of: askedUpTo)
-        return preparation(number: askedUpTo, nonce: nonce(of: askedUpTo))
-    }
-
-    private func preparation(number: UInt64, nonce: UInt64) -> SegmentPreparation {
-        SegmentPreparation.make(
-            number: number, nonce: nonce, sizeBytes: limits.segmentSizeBytes,
-            node: identity.node, clusterID: identity.clusterID)
+        var preparation = SegmentPreparation.make(
+            number: askedUpTo, nonce: nonce(of: askedUpTo), sizeBytes: limits.segmentSizeBytes,
+            node: identity.node, store: identity.store, clusterID: identity.clusterID)
+        preparation.recycles = recyclable.popLast()
+        return preparation
     }
 
     mutating func segmentPrepared(_ number: UInt64) {
@@ -289,6 +293,8 @@ struct SharedLog {
 
     /// The segment behind the one that is being filled is prepared.
     var isSegmentAhead: Bool { preparedUpTo > end.segment }
+    /// A segment can be prepared without any space.
+    var canRecycle: Bool { !recyclable.isEmpty }
     /// A write waits to be given once more.
     var isWriteToRepeat: Bool { underWay?.isToRepeat ?? false }
 
@@ -297,6 +303,52 @@ struct SharedLog {
         let start = open.map { $0.position + $0.paddedCount } ?? end
         guard start.segment <= preparedUpTo else { return 0 }
         return (start.segment...preparedUpTo).reduce(-start.offset) { $0 + size(of: $1) }
+    }
+
+    // MARK: Giving back
+
+    /// How many segments hold records that count.
+    var usedSegments: Int { Int(end.segment - firstSegment) + 1 }
+
+    var status: LogStatus {
+        var status = LogStatus()
+        status.segmentCount = usedSegments
+        let prepared = sizes.prefix(Int(preparedUpTo - firstSegment) + 1)
+        status.sizeBytes =
+            prepared.reduce(0, +) + recyclable.count * limits.segmentSizeBytes
+        return status
+    }
+
+    /// Whether all that stands in a segment is durable, and nobody reads there.
+    func isAtRest(_ segment: UInt64) -> Bool {
+        segment < durableEnd.segment && !readBack.isReading(segment)
+    }
+
+    /// The log begins with `segment` from now on: that is durable, and nothing before it is needed.
+    mutating func release(before segment: UInt64) {
+        precondition(segment <= durableEnd.segment, "gives back what is being written")
+        while firstSegment < segment {
+            let isUsable = sizes[0] == limits.segmentSizeBytes
+            if isUsable, recyclable.count < SharedLog.recyclableLimit {
+                recyclable.append(firstSegment)
+            } else {
+                removable.append(firstSegment)
+            }
+            nonces.removeFirst()
+            sizes.removeFirst()
+            firstSegment += 1
+        }
+        readBack.forget(before: segment)
+        let dropped = blocks.firstIndex { $0.start.segment >= segment } ?? 0
+        for block in blocks[..<dropped] { cachedBytes -= block.block.capacity }
+        blocks.removeFirst(dropped)
+    }
+
+    /// Files of segments that nobody needs.
+    mutating func takeRemovals() -> [UInt64] {
+        guard !removable.isEmpty else { return [] }
+        defer { removable = [] }
+        return removable
     }
 
     // MARK: Reading
@@ -368,10 +420,11 @@ struct SharedLog {
 
 extension SegmentPreparation {
     static func make(
-        number: UInt64, nonce: UInt64, sizeBytes: Int, node: NodeID, clusterID: String
+        number: UInt64, nonce: UInt64, sizeBytes: Int, node: NodeID, store: UInt64,
+        clusterID: String
     ) -> SegmentPreparation {
         let header = SegmentHeader(
-            number: number, nonce: nonce, sizeBytes: UInt64(sizeBytes), node: node,
+            number: number, nonce: nonce, sizeBytes: UInt64(sizeBytes), node: node, store: store,
             clusterID: clusterID)
         return SegmentPreparation(number: number, sizeBytes: sizeBytes, header: header.encoded())
     }

@@ -17,6 +17,8 @@ public struct GroupStatus: Sendable {
     public var appliedIndex: LogIndex
     public var firstIndex: LogIndex
     public var lastIndex: LogIndex
+    /// What the newest snapshot on this node ends with; zero for none.
+    public var snapshotIndex: LogIndex
     /// Who is a member, by this replica's log.
     public var members: [Member]
     /// Changing from one set of voters to another (dissertation section 4.3).
@@ -33,8 +35,11 @@ public struct GroupStatus: Sendable {
     public var replicas: [Replica]
     /// Nothing is under way and no timer runs: the group costs nothing.
     public var isQuiesced: Bool
+    /// The newest snapshot of its state on this node.
+    public var snapshot: SnapshotReference? = nil
 
-    public enum State: String, Sendable { case running, stopped, recovering }
+    /// `damaged`: what this replica had acknowledged may be lost, so it takes no part.
+    public enum State: String, Sendable { case running, stopped, recovering, damaged }
     public enum Role: String, Sendable { case leader, follower, candidate, learner, witness }
 
     public struct Member: Sendable, Hashable {
@@ -49,7 +54,7 @@ public struct GroupStatus: Sendable {
         public var node: NodeID
         public var kind: MemberKind
         public var matchIndex: LogIndex
-        /// `probe`, `replicate`, `unreachable`, or `unknown` on a node that doesn't lead.
+        /// `probe`, `replicate`, `snapshot`, `unreachable`, or `unknown` on a node that doesn't lead.
         public var state: String
     }
 }
@@ -116,6 +121,15 @@ public struct PeerStatus: Sendable {
     public var info: String
 }
 
+/// What the log takes of the disk.
+public struct LogStatus: Hashable, Sendable {
+    /// Segments with records that count.
+    public var segmentCount = 0
+    /// Of all segment files, those too that are prepared or kept for reuse.
+    public var sizeBytes = 0
+    public init() {}
+}
+
 /// Counters of the whole node since it started.
 public struct NodeMetrics: Sendable {
     public var framesSent: UInt64 = 0
@@ -128,5 +142,9 @@ public struct NodeMetrics: Sendable {
     public var logBytesWritten: UInt64 = 0
     public var entriesAppended: UInt64 = 0
     public var proposalsRefused: UInt64 = 0
+    public var snapshotsTaken: UInt64 = 0
+    public var snapshotsInstalled: UInt64 = 0
+    public var snapshotBytesSent: UInt64 = 0
+    public var snapshotBytesReceived: UInt64 = 0
     public init() {}
 }

@@ -97,6 +97,32 @@ enum NodeMessage {
         static let size = 1 + 37
     }
 
+    /// Asks for a part of a snapshot, over the ordinary connection; the answer comes over the bulk
+    /// connection.
+    struct Fetch {
+        var name: SnapshotName
+        var offset: UInt64
+        var count: UInt32
+        static let size = 1 + nameSize + 12
+        static let nameSize = 32
+    }
+
+    /// Why a snapshot isn't sent on, or isn't fetched on.
+    struct FetchEnd {
+        var name: SnapshotName
+        var reason: Reason
+        static let size = 1 + Fetch.nameSize + 1
+
+        enum Reason: UInt8 {
+            /// Too many are under way here: ask again later.
+            case busy = 1
+            /// It isn't here (any more).
+            case gone = 2
+            /// To who sent it: these bytes are not what was written once.
+            case damaged = 3
+        }
+    }
+
     /// Asks the leader to hand over to `target`.
     struct ForwardedTransfer {
         var group: GroupID
@@ -123,6 +149,10 @@ enum IncomingMessage {
     case readIndexRequest(NodeMessage.ReadIndexRequest)
     case readIndexReply(NodeMessage.ReadIndexReply)
     case transfer(NodeMessage.ForwardedTransfer)
+    case fetch(NodeMessage.Fetch)
+    case fetchEnd(NodeMessage.FetchEnd)
+    /// A part of a snapshot from `offset` on; only on a bulk connection.
+    case chunk(SnapshotName, offset: UInt64, UnsafeRawBufferPointer)
 }
 
 /// Which replicas of which group a Raft message is between.
@@ -132,6 +162,8 @@ struct RaftEnvelope {
     var to = ReplicaID.initial
     /// The configurations among an append's entries.
     var memberships: [(offset: Int, membership: Membership)] = []
+    /// What an offer's state can be fetched as; a witness needs none.
+    var snapshot: SnapshotReference?
 
     /// Only who was added later has a name to say.
     var hasIDs: Bool { from != .initial || to != .initial }
@@ -145,8 +177,13 @@ enum MessageTag: UInt8 {
     case beat = 16
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
     case unknownReplica, invitation, roster, change, changeReply, inquiry, info, replicaBegun
+    case snapshot = 30
+    case fetch, fetchEnd, chunk
 
     static let replicaIDs: UInt8 = 0x80
+
+    /// Whether it is between two replicas.
+    var isRaft: Bool { rawValue <= MessageTag.removed.rawValue || self == .snapshot }
 }
 
 /// Writes the fields of one message into memory that has been reserved for them.
@@ -176,6 +213,18 @@ struct FieldWriter {
 
     mutating func put(_ replica: ReplicaID) { put(replica.added) }
 
+    mutating func put(_ name: SnapshotName) {
+        put(name.group.rawValue)
+        put(name.position)
+        put(name.nonce)
+    }
+
+    mutating func put(_ bytes: UnsafeRawBufferPointer) {
+        guard let source = bytes.baseAddress else { return }
+        place.copyMemory(from: source, byteCount: bytes.count)
+        place += bytes.count
+    }
+
     @inline(__always)
     mutating func put<T: FixedWidthInteger>(_ value: T) {
         place.storeBytes(of: value.littleEndian, as: T.self)
@@ -198,6 +247,8 @@ enum WireMessage {
             case .voteReply: 1
             case .timeoutNow, .resigned: 0
             case .removed: 16
+            case .snapshot(let m):
+                16 + 8 + m.configuration.membership.encoded.count + 8 + 8
             }
         return envelope.size + 8 + body
     }
@@ -235,6 +286,12 @@ enum WireMessage {
         case .voteReply(let m):
             out.put(UInt8((m.isPreVote ? 1 : 0) | (m.isGranted ? 2 : 0)))
         case .removed(let m): out.put(m.committed)
+        case .snapshot(let m):
+            out.put(m.position)
+            out.put(m.configuration.index.rawValue)
+            m.configuration.membership.encoded.withUnsafeBytes { out.put($0) }
+            out.put(envelope.snapshot?.name.nonce ?? 0)
+            out.put(envelope.snapshot?.byteCount ?? 0)
         case .timeoutNow, .resigned: break
         }
     }
@@ -250,6 +307,7 @@ enum WireMessage {
         case .timeoutNow: .timeoutNow
         case .resigned: .resigned
         case .removed: .removed
+        case .snapshot: .snapshot
         }
     }
 
@@ -262,10 +320,10 @@ enum WireMessage {
             throw ByteReader.Malformed()
         }
         let hasIDs = first & MessageTag.replicaIDs != 0
-        if hasIDs, tag.rawValue > MessageTag.removed.rawValue { throw ByteReader.Malformed() }
+        if hasIDs, !tag.isRaft { throw ByteReader.Malformed() }
         switch tag {
         case .append, .appendReply, .heartbeat, .heartbeatReply, .vote, .voteReply, .timeoutNow,
-            .resigned, .removed:
+            .resigned, .removed, .snapshot:
             return try readRaft(tag, hasIDs: hasIDs, from: &reader)
         case .unknownReplica:
             return .unknownReplica(
@@ -325,6 +383,21 @@ enum WireMessage {
         case .transfer:
             return .transfer(
                 .init(group: GroupID(try reader.read()), target: NodeID(try reader.read())))
+        case .fetch:
+            return .fetch(
+                .init(
+                    name: try reader.readSnapshotName(), offset: try reader.readNumber(),
+                    count: try reader.read()))
+        case .fetchEnd:
+            let name = try reader.readSnapshotName()
+            guard let reason = NodeMessage.FetchEnd.Reason(rawValue: try reader.read()) else {
+                throw ByteReader.Malformed()
+            }
+            return .fetchEnd(.init(name: name, reason: reason))
+        case .chunk:
+            return .chunk(
+                try reader.readSnapshotName(), offset: try reader.readNumber(),
+                try reader.readBlob())
         }
     }
 
@@ -410,6 +483,25 @@ enum WireMessage {
         case .timeoutNow: message = .timeoutNow(.init(term: term))
         case .removed:
             message = .removed(.init(term: term, committed: try reader.readPosition()))
+        case .snapshot:
+            let offer = Message.Snapshot(
+                term: term, position: try reader.readPosition(),
+                configuration: .init(
+                    index: LogIndex(try reader.readNumber()),
+                    membership: try Membership(from: &reader)))
+            guard offer.position.index > .zero, offer.position.term <= term,
+                offer.configuration.index <= offer.position.index
+            else { throw ByteReader.Malformed() }
+            let nonce = try reader.read(UInt64.self)
+            let byteCount = try reader.readNumber()
+            guard byteCount > 0 || nonce == 0 else { throw ByteReader.Malformed() }
+            if byteCount > 0 {
+                envelope.snapshot = SnapshotReference(
+                    name: SnapshotName(
+                        group: envelope.group, position: offer.position, nonce: nonce),
+                    byteCount: byteCount)
+            }
+            message = .snapshot(offer)
         default: message = .resigned(.init(term: term))
         }
         return .raft(envelope, message, entries: entries)

@@ -50,11 +50,13 @@ package final class DurableFile: Sendable {
         try file.syncData()
     }
 
-    /// Makes a file of zeros that begins with `header`; not yet durable.
+    /// Makes a file of zeros that begins with `header`; not yet durable. One that is there already
+    /// keeps its space.
     static func makeZeroed(
         _ path: String, sizeBytes: Int, header: [UInt8]
     ) throws(LoopError) -> File {
-        let file = try File(path, .create)
+        let file = try File(path, .reuse)
+        if try file.size() > sizeBytes { try file.truncate(to: sizeBytes) }
         let chunk = UnsafeMutableRawBufferPointer.allocate(
             byteCount: 1 << 20, alignment: PieceList.directAlignment)
         defer { chunk.deallocate() }

@@ -15,15 +15,17 @@ package final class File: Sendable {
     package let path: String
     private let descriptor: Int32
 
-    package enum Mode: Sendable { case read, write, create }
+    package enum Mode: Sendable { case read, write, create, reuse }
 
-    /// `write` also reads; `create` makes the file or empties it.
+    /// `write` also reads; `create` makes the file or empties it, `reuse` makes it or takes it as it
+    /// is.
     package init(_ path: String, _ mode: Mode) throws(LoopError) {
         let flags =
             switch mode {
             case .read: O_RDONLY
             case .write: O_RDWR
             case .create: O_RDWR | O_CREAT | O_TRUNC
+            case .reuse: O_RDWR | O_CREAT
             }
         self.path = path
         descriptor = kraft_open(path, flags, 0o644)
@@ -36,6 +38,12 @@ package final class File: Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw LoopError(-errno, "look at \(path)") }
         return Int(status.st_size)
+    }
+
+    func truncate(to sizeBytes: Int) throws(LoopError) {
+        guard ftruncate(descriptor, off_t(sizeBytes)) == 0 else {
+            throw LoopError(-errno, "cut \(path)")
+        }
     }
 
     /// Writes all pieces one behind the other, however many calls that takes.

@@ -79,17 +79,28 @@ package struct Folder: Sendable {
         }
     }
 
+    /// Gives a file another name, and takes the place of what bears that. Durable after `sync`.
+    package func move(_ name: String, to newName: String) throws(LoopError) {
+        let (old, new) = (path(of: name), path(of: newName))
+        guard rename(old, new) == 0 else { throw LoopError(-errno, "rename \(old)") }
+    }
+
     /// What was made, renamed and removed here survives a power cut.
     package func sync() throws(LoopError) { try File(path, .read).syncAll() }
 
     /// Makes a file of zeros that begins with `header`: durable, with its directory entry, and under
     /// its name only when it is whole. When it can't be made, nothing of it is left.
+    ///
+    /// - `recycling`: a file that nobody needs any more, to be made into it. It loses its name before
+    ///   anything in it changes; its space is kept, so that a full disk needs none. It need not be
+    ///   there.
     package func prepare(
-        _ name: String, sizeBytes: Int, header: [UInt8]
+        _ name: String, sizeBytes: Int, header: [UInt8], recycling old: String? = nil
     ) throws(LoopError) {
         let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
+        let isRecycled = old.map { rename(self.path(of: $0), temporary) == 0 } ?? false
         // Tried again every second, this would fill what little is left each time.
-        if let free = freeSizeBytes, free < sizeBytes {
+        if !isRecycled, let free = freeSizeBytes, free < sizeBytes {
             throw LoopError(LoopError.noSpace, "make \(path)")
         }
         do throws(LoopError) {

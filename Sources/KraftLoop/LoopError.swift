@@ -36,6 +36,10 @@ package struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
     package var isAddressInUse: Bool { code == Int32(UV_EADDRINUSE.rawValue) }
     package var isEndOfStream: Bool { code == Int32(UV_EOF.rawValue) }
     package var isNoSuchFile: Bool { code == Int32(UV_ENOENT.rawValue) }
+    /// Too many open files, or no memory: it may be better in a moment.
+    package var isShortage: Bool {
+        [UV_EMFILE, UV_ENFILE, UV_ENOMEM].contains { code == Int32($0.rawValue) }
+    }
     package var isTaken: Bool { code == Int32(UV_EAGAIN.rawValue) }
     /// The disk, or what this user may have of it, is full.
     package var isOutOfSpace: Bool { code == Int32(UV_ENOSPC.rawValue) || code == -EDQUOT }

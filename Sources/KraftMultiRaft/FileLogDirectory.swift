@@ -1,6 +1,7 @@
 import KraftLoop
 
-/// The folder with the log's segment files, `wal/0000000000000001.seg` and so on.
+/// The folder with the log's segment files, `wal/0000000000000001.seg` and so on, and beside it the
+/// one with the snapshots.
 ///
 /// Its calls block. What a crash left unfinished (`*.tmp`) is removed when it is opened.
 struct FileLogDirectory: LogDirectory {
@@ -9,10 +10,12 @@ struct FileLogDirectory: LogDirectory {
     private static let digits = 16
 
     let folder: Folder
+    let snapshots: SnapshotFolder
 
     init(dataFolder: Folder) throws(KraftError) {
         folder = Folder(dataFolder.path(of: FileLogDirectory.folderName))
-        do {
+        do throws(LoopError) {
+            snapshots = try SnapshotFolder(dataFolder: dataFolder)
             try folder.make()
             for name in try folder.names() where name.hasSuffix(Folder.temporarySuffix) {
                 try folder.remove(name)
@@ -23,7 +26,12 @@ struct FileLogDirectory: LogDirectory {
     }
 
     /// For who only looks: nothing is made or removed.
-    init(lookingAt folder: Folder) { self.folder = folder }
+    ///
+    /// - `folder`: the one with the segments.
+    init(lookingAt folder: Folder) {
+        self.folder = folder
+        snapshots = SnapshotFolder(lookingBeside: folder)
+    }
 
     static func name(of number: UInt64) -> String {
         let digits = String(number)
@@ -60,6 +68,14 @@ struct FileLogDirectory: LogDirectory {
         }
     }
 
+    func snapshotNames() throws(KraftError) -> [SnapshotName] {
+        do {
+            return try snapshots.names()
+        } catch {
+            throw KraftError(storage: error)
+        }
+    }
+
     func prepare(_ segment: SegmentPreparation) throws(KraftError) {
         do {
             try prepareFile(segment)
@@ -71,7 +87,11 @@ struct FileLogDirectory: LogDirectory {
     func prepareFile(_ segment: SegmentPreparation) throws(LoopError) {
         try folder.prepare(
             FileLogDirectory.name(of: segment.number), sizeBytes: segment.sizeBytes,
-            header: segment.header)
+            header: segment.header, recycling: segment.recycles.map(FileLogDirectory.name))
+    }
+
+    func removeFile(_ number: UInt64) throws(LoopError) {
+        try folder.remove(FileLogDirectory.name(of: number))
     }
 
     func rewrite(

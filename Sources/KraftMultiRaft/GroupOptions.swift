@@ -3,6 +3,9 @@ public struct GroupOptions: Sendable {
     /// 1 to 10: the lower, the later this node campaigns when a leader is lost, so that others win.
     /// 0: it leads only when it is told to.
     public var priority: UInt8 = 10
+    /// When the group's log gives way to a snapshot on this node; nil: as for all groups
+    /// (`KraftConfiguration.snapshots`).
+    public var snapshots: SnapshotPolicy?
 
     public init() {}
 }

@@ -20,6 +20,9 @@ extension KraftConfiguration {
             submissionSizeLimitBytes >= limits.commandSizeBytes,
             "submissionSizeLimitBytes: must hold the largest command")
         try check(inboundConnectionLimit > 0, "inboundConnectionLimit: must be above zero")
+        try check(
+            snapshotWriteBytesPerSecond.map { $0 > 0 } ?? true,
+            "snapshotWriteBytesPerSecond: must be above zero")
         for seed in join {
             try check(NetworkAddress(seed) != nil, "join: \(seed) is not host:port")
         }
@@ -60,6 +63,7 @@ extension KraftConfiguration {
         engine.timing = timing
         engine.log = log
         engine.limits = limits
+        engine.snapshots = snapshots
         return engine
     }
 

@@ -30,6 +30,11 @@ public struct KraftConfiguration: Sendable {
     public var timing = EngineConfiguration.Timing()
     public var log = EngineConfiguration.LogLimits()
     public var limits = EngineConfiguration.Limits()
+    /// When the groups' logs give way to snapshots, and how those move between nodes.
+    public var snapshots = EngineConfiguration.Snapshots()
+    /// How fast this node writes snapshots of its own state, in bytes a second, all together, as the
+    /// log wants the disk too; nil: as fast as the disk takes them.
+    public var snapshotWriteBytesPerSecond: Int? = 64 << 20
     /// How long a request may take when its call names no timeout. Above zero.
     public var requestTimeout: Duration = .seconds(5)
     /// Requests of this process that wait to be taken up by the loop, in number and bytes; more is

@@ -26,6 +26,17 @@
     /// A replica on another node contradicted what was committed: it has lost its memory. Told at
     /// the first, second, fourth, eighth time and so on.
     case contradicted(group: GroupName, count: Int)
+    /// The group's state up to `index` is in a snapshot on this node, of this size.
+    case snapshotTaken(group: GroupName, index: LogIndex, byteCount: UInt64)
+    /// The group's replica here was too far behind: it was given the state up to `index` by another.
+    case snapshotInstalled(group: GroupName, index: LogIndex, byteCount: UInt64)
+    /// A snapshot of the group could not be made, fetched or sent; it will be tried again.
+    case snapshotFailed(group: GroupName, reason: String)
+    /// A part of the log on this node isn't what was written there, or is gone. Groups that it may
+    /// concern neither vote nor acknowledge here until their replica is replaced.
+    case logDamaged(segment: UInt64, offset: Int, reason: String)
+    /// The group's state on this node is lost: its replica here takes no part any more.
+    case replicaDamaged(group: GroupName, reason: String)
     /// The disk failed: the node serves nothing any more.
     case fenced(reason: String)
     /// So many events were dropped here because the reader was too slow.

@@ -12,7 +12,7 @@ extension KraftMultiRaft {
                 groupsLed: driver.engine.groupsLed,
                 peers: driver.engine.peerStatus(now: driver.now),
                 groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics,
-                disk: driver.engine.diskCondition)
+                log: driver.engine.logStatus, disk: driver.engine.diskCondition)
         } ?? idleStatus
     }
 
@@ -34,14 +34,15 @@ extension KraftMultiRaft {
     }
 
     /// The hash of a group's whole content and the index that it speaks of, taken together.
-    /// Throws `notFound` for a group that isn't open here, or of which this node is a witness.
+    /// Throws `notFound` for a group that isn't open here, or of which this node is a witness;
+    /// `unavailable` while its state is being restored from a snapshot.
     public func digest(
         of name: String
     ) async throws(KraftError) -> (digest: UInt64, appliedIndex: LogIndex) {
         let name = try GroupName(checking: name)
-        let pair = try await running(name) { driver in driver.digest(of: name) }
-        guard let pair else { throw .noSuchGroup(name) }
-        return pair
+        return try await running(name) { driver in
+            Result { () throws(KraftError) in try driver.digest(of: name) }
+        }.get()
     }
 
     /// Counters of every group since the node started.

@@ -47,6 +47,7 @@ final class LogFiles {
 
     func prepare(_ segment: SegmentPreparation, then: @escaping (LoopError?) -> Void) {
         pendingCount += 1
+        open.removeAll { $0.number == segment.recycles }
         loop.work { [directory] () -> LoopError? in
             do throws(LoopError) {
                 try directory.prepareFile(segment)
@@ -57,6 +58,17 @@ final class LogFiles {
         } then: { [self] error in
             pendingCount -= 1
             then(error)
+        }
+    }
+
+    /// Removes a segment's file. What can't be removed now is removed after the next start.
+    func remove(_ number: UInt64) {
+        pendingCount += 1
+        open.removeAll { $0.number == number }
+        loop.work { [directory] in
+            try? directory.removeFile(number)
+        } then: { [self] _ in
+            pendingCount -= 1
         }
     }
 

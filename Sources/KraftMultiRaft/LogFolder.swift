@@ -18,7 +18,8 @@ package enum LogFolder {
         while true {
             var directory = FileLogDirectory(lookingAt: folder)
             do throws(KraftError) {
-                let report = try LogReport.read(&directory)
+                var report = try LogReport.read(&directory)
+                check(&report, directory.snapshots)
                 if report.isSound || looks == lookLimit { return report }
             } catch {
                 // A segment may have been given back since the folder was read.
@@ -26,6 +27,18 @@ package enum LogFolder {
             }
             looks += 1
             pause()
+        }
+    }
+
+    /// Reads the snapshots that the log counts on.
+    private static func check(_ report: inout LogReport, _ folder: SnapshotFolder) {
+        let names = (try? folder.names()) ?? []
+        for group in report.groups {
+            guard let name = group.snapshot?.name, names.contains(name),
+                let failure = SnapshotFileReader.verify(folder.path(of: name), name: name)
+            else { continue }
+            report.damages.append(
+                .init(place: nil, reason: "group \(group.name): \(failure.description)"))
         }
     }
 

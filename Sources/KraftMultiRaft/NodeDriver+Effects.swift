@@ -6,6 +6,7 @@ extension NodeDriver {
     func carryOutEffects() {
         swap(&engine.effects, &effects)
         carryOutLog()
+        carryOutSnapshots()
         carryOutConnections()
         complete()
         for ready in effects.readsReady { answer(ready.token, ready.slot) }
@@ -41,6 +42,7 @@ extension NodeDriver {
                 }
             }
         }
+        for number in effects.segmentRemovals { files.remove(number) }
         for read in effects.logReads {
             files.read(read) { [self] result in
                 switch result {
@@ -104,6 +106,7 @@ extension NodeDriver {
         guard let box = groups[slot.rawValue]?.box else {
             return call.fail(KraftError(.notFound, "no such group here", group: call.group))
         }
+        if let obstacle = box.obstacle(group: call.group) { return call.fail(obstacle) }
         call.answer(from: box, index: engine.appliedIndex(of: slot))
     }
 }

@@ -24,6 +24,7 @@ extension NodeDriver {
             groups[slot.rawValue] = DrivenGroup(
                 id: engine.id(of: slot), name: name, box: box)
             engine.setPriority(slot, options.priority)
+            engine.setSnapshotPolicy(slot, options.snapshots)
             opener.slot = slot
             opening[name] = [call]
         } catch {
@@ -94,10 +95,15 @@ extension NodeDriver {
         engine.transfer(slot, to: node, token: token, deadline: deadline, now: now)
     }
 
-    /// A group's digest and the index it speaks of; nil for one that isn't open here, or of which
-    /// this node keeps no data.
-    func digest(of name: GroupName) -> (digest: UInt64, appliedIndex: LogIndex)? {
-        guard let entry = registry.find(name), engine.holdsData(entry.slot) else { return nil }
+    /// A group's digest and the index it speaks of. Throws `notFound` for one that isn't open here,
+    /// or of which this node keeps no data.
+    func digest(
+        of name: GroupName
+    ) throws(KraftError) -> (digest: UInt64, appliedIndex: LogIndex) {
+        guard let entry = registry.find(name), engine.holdsData(entry.slot) else {
+            throw .noSuchGroup(name)
+        }
+        if let obstacle = entry.box.obstacle(group: name) { throw obstacle }
         return (entry.box.digest(), engine.appliedIndex(of: entry.slot))
     }
 }

@@ -62,6 +62,15 @@ extension NodeDriver {
                 ])
             hub.publish(.connectionRefused(peer: peer, reason: reason))
         case .contradicted(let slot): reportContradiction(slot)
+        case .damaged(let segment, let offset, let reason):
+            logger.error(
+                "the log is damaged",
+                metadata: [
+                    "segment": "\(segment)", "offset": "\(offset)", "reason": "\(reason)",
+                ])
+            hub.publish(.logDamaged(segment: segment, offset: offset, reason: reason))
+        case .snapshotTaken, .snapshotInstalled, .snapshotFailed, .replicaDamaged:
+            reportSnapshot(notice)
         case .fenced(let reason):
             isFenced = true
             logger.critical("node fenced", metadata: ["reason": "\(reason)"])
@@ -115,7 +124,7 @@ extension NodeDriver {
         if meter.due == .never { meter.due = now + .seconds(1) }
         guard now >= meter.due else { return }
         meter.publish(
-            engine.nodeMetrics, groups: engine.slots.count, groupsLed: engine.groupsLed,
-            peersConnected: peersSeen.values.count { $0.isConnected })
+            engine.nodeMetrics, log: engine.logStatus, groups: engine.slots.count,
+            groupsLed: engine.groupsLed, peersConnected: peersSeen.values.count { $0.isConnected })
     }
 }

@@ -6,7 +6,7 @@ extension NodeDriver {
         case none
         /// Others take over the groups that this node leads.
         case handingOver(until: Instant)
-        /// The log's last writes come back.
+        /// The log's last writes come back, and what was under way with snapshots.
         case flushing(until: Instant)
         case done
 
@@ -28,6 +28,7 @@ extension NodeDriver {
         logger.info("shutting down", metadata: ["groups_led": "\(engine.groupsLed)"])
         queue.close()
         shutdown = .handingOver(until: now + Shutdown.handOverPatience)
+        snapshots.abandon()
         noteNews()
         engine.handOver(now: now)
     }
@@ -38,7 +39,7 @@ extension NodeDriver {
             shutdown = .flushing(until: now + Shutdown.flushPatience)
         }
         if case .flushing(let until) = shutdown {
-            guard files.pendingCount == 0 || now >= until else { return }
+            guard files.pendingCount + snapshots.pendingCount == 0 || now >= until else { return }
             finish()
         }
     }

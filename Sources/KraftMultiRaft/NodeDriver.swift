@@ -13,6 +13,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     var engine: Engine
     let transport: any Transport
     let files: LogFiles
+    let snapshots: FileSnapshots
     let queue: SubmissionQueue
     let hub: EventHub
     let registry: GroupRegistry
@@ -48,14 +49,16 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     init(
         engine: consuming Engine, loop: EventLoop, transport: any Transport, files: LogFiles,
-        queue: SubmissionQueue, hub: EventHub, registry: GroupRegistry, logger: Logger,
-        node: NodeID, machines: MachineProvider?, whenFenced: @escaping @Sendable () -> Void
+        snapshots: FileSnapshots, queue: SubmissionQueue, hub: EventHub, registry: GroupRegistry,
+        logger: Logger, node: NodeID, machines: MachineProvider?,
+        whenFenced: @escaping @Sendable () -> Void
     ) {
         self.machines = machines
         self.engine = engine
         self.loop = loop
         self.transport = transport
         self.files = files
+        self.snapshots = snapshots
         self.queue = queue
         self.hub = hub
         self.registry = registry
@@ -93,12 +96,14 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     package func loopTurnEnds() {
         guard shutdown != .done else { return }
         takeSubmissions()
+        snapshots.wake()
         var rounds = 0
         repeat {
             repeat {
                 hasNews = false
                 engine.endTurn(now: now)
                 applyCommitted()
+                takeCaptures()
                 carryOutEffects()
                 rounds += 1
             } while hasNews && rounds < NodeDriver.roundLimit
@@ -136,6 +141,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
             guard let box = groups[work.slot.rawValue]?.box else {
                 preconditionFailure("the engine applies only to groups that were opened")
             }
+            // What is applied now may not be in a snapshot that was ordered before.
+            takeCaptures()
             replies.removeAll()
             box.apply(work.batch, &replies)
             engine.applied(work, replies: replies, now: now)
@@ -145,6 +152,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     private func armTimer() {
         var due = min(engine.nextWakeUp, meter.due)
         if let deadline = shutdown.deadline { due = min(due, deadline) }
+        if let wakeUp = snapshots.nextWakeUp { due = min(due, Instant(nanoseconds: wakeUp)) }
         if due != .never { loop.armTimer(at: due.nanoseconds) }
     }
 

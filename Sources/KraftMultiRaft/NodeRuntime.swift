@@ -49,6 +49,9 @@ final class NodeRuntime: Sendable {
             sizeLimitBytes: configuration.submissionSizeLimitBytes)
         let driver = NodeDriver(
             engine: engine, loop: loop, transport: transport, files: LogFiles(loop, directory),
+            snapshots: FileSnapshots(
+                loop, directory.snapshots,
+                bytesPerSecond: configuration.snapshotWriteBytesPerSecond),
             queue: queue, hub: hub, registry: registry, logger: logger, node: configuration.node,
             machines: configuration.machines, whenFenced: whenFenced)
         let address = try transport.start(

@@ -16,5 +16,6 @@ public struct NodeStatus: Sendable {
     /// Groups that exist on this node, by name.
     public var groups: [GroupStatus]
     public var metrics: NodeMetrics
+    public var log = LogStatus()
     public var disk = DiskCondition.sound
 }

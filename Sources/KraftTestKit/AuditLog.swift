@@ -3,7 +3,7 @@ import RaftCore
 
 /// The simulator's own state machine: it remembers every command that it was given, in order, so
 /// that a lost, doubled or reordered effect shows.
-public struct AuditLog: StateMachine {
+public struct AuditLog: StateMachine, BinaryCodable {
     public struct Command: BinaryCodable, Hashable {
         /// Never used twice.
         public var id: UInt64
@@ -67,4 +67,21 @@ public struct AuditLog: StateMachine {
     }
 
     public func digest() -> UInt64 { hash.value }
+
+    // MARK: Snapshots
+
+    public func encode(into writer: inout ByteWriter) {
+        writer.write(hash.value)
+        writer.write(UInt32(ids.count))
+        for id in ids { writer.write(id) }
+    }
+
+    public init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        hash = TraceHash(value: try reader.read())
+        for place in 0..<Int(try reader.read(UInt32.self)) {
+            let id = try reader.read(UInt64.self)
+            ids.append(id)
+            positions[id] = place
+        }
+    }
 }

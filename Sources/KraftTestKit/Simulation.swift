@@ -237,15 +237,15 @@ public final class Simulation<Machine: StateMachine> {
                 log("  \(name) on node \(node.id): not open")
                 continue
             }
+            let slot = node.replica(of: group)?.slot
+            let life = slot.flatMap { node.box?.engine.status(of: $0).incarnation } ?? 0
             log(
                 """
-                  \(name) on node \(node.id): \(look.role) in term \(look.term), \
+                  \(name) on node \(node.id), life \(life): \(look.role) in term \(look.term), \
                 leader \(look.leader), commit \(look.commit), applied \(look.applied), \
                 last \(look.last)\(node.isPaused ? ", paused" : "")
                 """)
-            guard look.role == .leader, let box = node.box,
-                let slot = node.replica(of: group)?.slot
-            else { continue }
+            guard look.role == .leader, let box = node.box, let slot else { continue }
             let replicas = box.engine.status(of: slot).replicas
                 .map { "\($0.node): \($0.state) to \($0.matchIndex)" }
             log("    \(replicas.joined(separator: ", "))")

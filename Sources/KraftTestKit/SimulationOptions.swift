@@ -14,6 +14,7 @@ public struct SimulationOptions: Sendable {
     public var timing = EngineConfiguration.Timing()
     public var log = EngineConfiguration.LogLimits()
     public var limits = EngineConfiguration.Limits()
+    public var snapshots = EngineConfiguration.Snapshots()
 
     /// How many of the nodes are the groups' first voters, from node 1 on; nil is all. The others
     /// wait until a group takes them in.
@@ -26,6 +27,7 @@ public struct SimulationOptions: Sendable {
         log.batchSizeBytes = 64 << 10
         limits.commandSizeBytes = 32 << 10
         limits.appendSizeBytes = 16 << 10
+        snapshots.chunkSizeBytes = 4 << 10
     }
 
     public struct Network: Sendable {
@@ -53,6 +55,8 @@ public struct SimulationOptions: Sendable {
         public var syncDelay: ClosedRange<UInt64> = 100_000...2_000_000
         public var readDelay: ClosedRange<UInt64> = 10_000...500_000
         public var prepareDelay: ClosedRange<UInt64> = 200_000...20_000_000
+        /// How long it takes to write a snapshot, and to restore one.
+        public var snapshotDelay: ClosedRange<UInt64> = 500_000...20_000_000
         /// Of 1,000 syncs, how many take 100 to 500 ms.
         public var stallPermille = 0
         /// Of 1,000,000 writes, how many fail.

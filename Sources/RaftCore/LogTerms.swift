@@ -29,7 +29,7 @@ public struct LogTerms: Sendable {
     /// Ascending in index and in term.
     private var runs: [Run] = []
     /// The entry before the first that the log holds.
-    public let base: EntryPosition
+    public private(set) var base: EntryPosition
     public private(set) var lastIndex: LogIndex
 
     public init(base: EntryPosition = .start) {
@@ -75,6 +75,19 @@ public struct LogTerms: Sendable {
         lastIndex = index.previous
     }
 
+    /// Drops the entries up to `index`, which becomes the base. Nothing for what is dropped already.
+    public mutating func compact(upTo index: LogIndex) {
+        guard index > base.index else { return }
+        guard let term = term(at: index) else {
+            preconditionFailure("compacts up to \(index), which isn't there")
+        }
+        base = EntryPosition(index: index, term: term)
+        var dropped = 0
+        while dropped + 1 < runs.count, runs[dropped + 1].first <= index.next { dropped += 1 }
+        runs.removeFirst(dropped)
+        if index == lastIndex { runs.removeAll() } else { runs[0].first = index.next }
+    }
+
     /// How many of `count` entries of `term` behind `previous` the log holds already.
     func matching(after previous: LogIndex, count: Int, term: Term) -> Int {
         guard previous < lastIndex, count > 0 else { return 0 }
@@ -102,13 +115,14 @@ public struct LogTerms: Sendable {
     }
 
     /// The last position not beyond `index` whose term isn't beyond `term`: where a leader and a
-    /// follower that disagree at `index` may still agree. One step skips a whole term.
-    func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition {
+    /// follower that disagree at `index` may still agree. One step skips a whole term. Nil when it
+    /// lies before the base.
+    func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition? {
         var index = min(index, lastIndex)
         for run in runs.reversed() where run.first <= index {
             if run.term <= term { return EntryPosition(index: index, term: run.term) }
             index = run.first.previous
         }
-        return index <= base.index ? base : EntryPosition(index: index, term: base.term)
+        return index >= base.index && base.term <= term ? base : nil
     }
 }

@@ -9,6 +9,7 @@ public enum Message: Hashable, Sendable {
     case timeoutNow(TimeoutNow)
     case resigned(Resigned)
     case removed(Removed)
+    case snapshot(Snapshot)
 
     /// AppendEntries (section 3.5): entries of **one** term behind `previous`.
     public struct Append: Hashable, Sendable {
@@ -131,6 +132,23 @@ public enum Message: Hashable, Sendable {
         }
     }
 
+    /// InstallSnapshot (section 5.2) as an offer: what the receiver needs, the leader's log holds no
+    /// more. The state itself is fetched beside the core; once it is durable the receiver answers
+    /// as to an append. Until then, and when it needs none, it answers with what it has.
+    public struct Snapshot: Hashable, Sendable {
+        public var term: Term
+        /// The last entry that the state holds; committed.
+        public var position: EntryPosition
+        /// The members that held at `position`.
+        public var configuration: Raft.Configuration
+
+        public init(term: Term, position: EntryPosition, configuration: Raft.Configuration) {
+            self.term = term
+            self.position = position
+            self.configuration = configuration
+        }
+    }
+
     public var term: Term {
         switch self {
         case .append(let m): m.term
@@ -142,6 +160,7 @@ public enum Message: Hashable, Sendable {
         case .timeoutNow(let m): m.term
         case .resigned(let m): m.term
         case .removed(let m): m.term
+        case .snapshot(let m): m.term
         }
     }
 
@@ -154,7 +173,8 @@ public enum Message: Hashable, Sendable {
         case .appendReply: true
         case .vote(let m): !m.isPreVote
         case .voteReply(let m): !m.isPreVote
-        case .append, .heartbeat, .heartbeatReply, .timeoutNow, .resigned, .removed: false
+        case .append, .heartbeat, .heartbeatReply, .timeoutNow, .resigned, .removed, .snapshot:
+            false
         }
     }
 }

@@ -5,6 +5,8 @@ public struct Progress: Sendable {
         case probe
         /// Appends are pipelined: `next` runs ahead of `match` by up to the window.
         case replicate
+        /// It needs entries that the log holds no more: it is offered a snapshot until it has one.
+        case snapshot
         /// No connection: nothing is sent until there is one.
         case unreachable
     }
@@ -12,7 +14,7 @@ public struct Progress: Sendable {
     public internal(set) var match: LogIndex = .zero
     public internal(set) var next: LogIndex
     public internal(set) var state: State
-    /// Probing, and the answer is outstanding.
+    /// Probing, or a snapshot was offered, and the answer is outstanding.
     var isProbeInFlight = false
     /// Something came back since the last look at who is silent.
     var hasAnswered = false

@@ -60,7 +60,7 @@ extension Raft {
         hold(configurations[configurations.count - 1].membership, &effects)
     }
 
-    private mutating func hold(_ next: Membership, _ effects: inout RaftEffects) {
+    mutating func hold(_ next: Membership, _ effects: inout RaftEffects) {
         let old = membership
         membership = next
         selfPosition = next.position(of: replica) ?? -1
@@ -79,9 +79,7 @@ extension Raft {
 
     /// After the commit index rose: what is committed settles what comes next.
     mutating func settleMembership(now: Instant, effects: inout RaftEffects) {
-        while configurations.count > 1, configurations[1].index <= commitIndex {
-            configurations.removeFirst()
-        }
+        retireConfigurations()
         guard role == .leader, isMembershipCommitted else { return }
         if !dropped.isEmpty {
             for member in dropped { sendRemoved(to: member, &effects) }

@@ -44,24 +44,30 @@ extension Raft {
                 progress[position].state == .replicate
                 ? m.index <= progress[position].match
                 : m.index != progress[position].next.previous
-            if isStale { return }
+            if isStale || progress[position].state == .snapshot { return }
             let agreed = log.lastPosition(notBeyond: m.hint.index, term: m.hint.term)
-            guard agreed.index >= progress[position].match else {
+            guard agreed?.index ?? m.hint.index >= progress[position].match else {
                 // It acknowledged more than it has. Asking again at once would go on for ever: it
                 // counts as silent.
                 progress[position].hasAnswered = false
                 effects.isContradicted = true
                 return
             }
-            progress[position].next = agreed.index.next
-            progress[position].state = .probe
+            // What it lacks may stand before the base: then a snapshot must bring it there.
+            progress[position].next = (agreed ?? log.base).index.next
+            progress[position].state = agreed == nil ? .snapshot : .probe
             progress[position].isProbeInFlight = false
             progress[position].forgetBytes()
             return
         }
         guard m.index <= log.lastIndex else { return }
-        progress[position].isProbeInFlight = false
-        if progress[position].state == .probe { progress[position].state = .replicate }
+        switch progress[position].state {
+        case .snapshot where m.index < log.base.index: break
+        case .probe, .snapshot:
+            progress[position].isProbeInFlight = false
+            progress[position].state = .replicate
+        case .replicate, .unreachable: break
+        }
         if m.index > progress[position].match {
             progress[position].match = m.index
             progress[position].next = max(progress[position].next, m.index.next)
@@ -131,6 +137,10 @@ extension Raft {
                 isAnswerAwaited = true
             case .replicate:
                 if progress[position].match < log.lastIndex { isAnswerAwaited = true }
+            case .snapshot:
+                offerSnapshot(to: position, &effects)
+                isAnswerAwaited = true
+                continue
             }
             let told = min(commitIndex, progress[position].match)
             guard progress[position].toldCommit < told else { continue }
@@ -177,8 +187,12 @@ extension Raft {
         for position in progress.indices where position != selfPosition {
             let isSilent =
                 progress[position].state == .probe || progress[position].match < log.lastIndex
-            if progress[position].state != .unreachable, isSilent, !progress[position].hasAnswered {
-                reprobe(position)
+            switch progress[position].state {
+            case .unreachable: continue
+            // However alive it is: it may have dropped what it was fetching.
+            case .snapshot: progress[position].isProbeInFlight = false
+            case .probe, .replicate:
+                if isSilent, !progress[position].hasAnswered { reprobe(position) }
             }
         }
         repeatReadRound()
@@ -187,7 +201,8 @@ extension Raft {
     mutating func reprobe(_ position: Int) {
         progress[position].state = .probe
         progress[position].isProbeInFlight = false
-        progress[position].next = progress[position].match.next
+        // Whether it needs a snapshot it will say itself.
+        progress[position].next = max(progress[position].match, log.base.index).next
         progress[position].toldCommit = .zero
         progress[position].forgetBytes()
     }
@@ -219,8 +234,15 @@ extension Raft {
     /// one that doesn't may leave this replica without the commit index, for the leader, whom earlier
     /// copies satisfy, holds that for told.
     public func holdsEntries(of m: Message.Append) -> Bool {
-        log.matching(after: m.previous.index, count: m.count, term: m.entriesTerm) == m.count
-            && log.term(at: m.previous.index) == m.previous.term
+        // What is compacted away is committed, so a leader's log holds the same.
+        let compacted = max(m.previous.index, log.base.index) - m.previous.index
+        guard compacted > 0 || log.term(at: m.previous.index) == m.previous.term else {
+            return false
+        }
+        guard compacted < m.count else { return true }
+        let rest = m.count - compacted
+        let start = m.previous.index + compacted
+        return log.matching(after: start, count: rest, term: m.entriesTerm) == rest
     }
 
     mutating func onAppend(
@@ -234,11 +256,14 @@ extension Raft {
             return
         }
         guard follow(sender, term: m.term, now: now, effects: &effects) else { return }
-        let lastNew = m.previous.index + m.count
-        guard m.previous.index >= commitIndex || log.term(at: m.previous.index) != nil else {
+        // What is compacted away here is committed, so a leader's log holds the same.
+        let compacted = max(m.previous.index, log.base.index) - m.previous.index
+        if compacted > 0, m.count >= compacted, m.entriesTerm != log.base.term {
+            effects.isContradicted = true
             return
         }
-        guard log.term(at: m.previous.index) == m.previous.term else {
+        let lastNew = max(m.previous.index + m.count, log.base.index)
+        guard compacted > 0 || log.term(at: m.previous.index) == m.previous.term else {
             guard m.previous.index > commitIndex else {
                 effects.isContradicted = true
                 return
@@ -246,7 +271,11 @@ extension Raft {
             reject(m, to: sender, effects: &effects)
             return
         }
-        let known = log.matching(after: m.previous.index, count: m.count, term: m.entriesTerm)
+        let skipped = min(compacted, m.count)
+        let known =
+            skipped
+            + log.matching(
+                after: m.previous.index + skipped, count: m.count - skipped, term: m.entriesTerm)
         if known < m.count {
             let first = m.previous.index.next + known
             let isTruncation = first <= log.lastIndex
@@ -293,13 +322,11 @@ extension Raft {
         guard commit > commitIndex else { return }
         commitIndex = commit
         effects.isCommitAdvanced = true
-        while configurations.count > 1, configurations[1].index <= commitIndex {
-            configurations.removeFirst()
-        }
+        retireConfigurations()
     }
 
     /// Tells the leader what is both verified and durable, if that is news or was asked for.
-    private mutating func acknowledge(_ effects: inout RaftEffects, isProbe: Bool = false) {
+    mutating func acknowledge(_ effects: inout RaftEffects, isProbe: Bool = false) {
         guard role == .follower, !leader.isNone else { return }
         let index = min(durableIndex, verifiedIndex)
         guard index > acknowledgedIndex || isProbe else { return }
@@ -318,7 +345,7 @@ extension Raft {
         let end = m.previous.index + m.count
         // More may have come meanwhile, and been acknowledged.
         let known = max(verifiedIndex, m.previous.index)
-        let hint = log.lastPosition(notBeyond: known, term: term)
+        let hint = log.lastPosition(notBeyond: known, term: term) ?? log.base
         let reply = Message.AppendReply(term: term, index: end, isRejected: true, hint: hint)
         effects.messages.append((sender, .appendReply(reply)))
     }
@@ -327,8 +354,9 @@ extension Raft {
         _ m: Message.Append, to sender: Replica, effects: inout RaftEffects
     ) {
         let hint = log.lastPosition(notBeyond: m.previous.index, term: m.previous.term)
+        // What stands at the base is committed, and so the leader's too.
         let reply = Message.AppendReply(
-            term: term, index: m.previous.index, isRejected: true, hint: hint)
+            term: term, index: m.previous.index, isRejected: true, hint: hint ?? log.base)
         effects.messages.append((sender, .appendReply(reply)))
     }
 }

@@ -50,6 +50,10 @@ public struct Raft: Sendable {
     public internal(set) var configurations: [Configuration]
     /// The last of them.
     public internal(set) var membership: Membership
+    /// The configurations before them, from the one on that held at the log's base.
+    var pastConfigurations: [Configuration] = []
+    /// The newest state that others may be given; never before the log's base.
+    public internal(set) var snapshot: EntryPosition
     /// It was added as a witness; before it has the entry that says so, its membership doesn't show
     /// it.
     public let isBornWitness: Bool
@@ -121,12 +125,13 @@ public struct Raft: Sendable {
     ///
     /// - `configurations`: those of the log, ascending; the first is what held before its first
     ///   entry. Everything in `log` counts as durable.
+    /// - `snapshot`: the newest state that is durable here, if it is not the log's base.
     /// - `isWitness`: it was added as one.
     /// - `votesHeldUntil`: an earlier life of this node may have promised not to vote until then.
     public init(
         replica: Replica, configurations: [Configuration], hardState: HardState, log: LogTerms,
-        options: Options, seed: UInt64, isWitness: Bool = false, votesHeldUntil: Instant = .zero,
-        now: Instant
+        snapshot: EntryPosition? = nil, options: Options, seed: UInt64, isWitness: Bool = false,
+        votesHeldUntil: Instant = .zero, now: Instant
     ) {
         guard let last = configurations.last else {
             preconditionFailure("a replica needs a configuration")
@@ -139,11 +144,17 @@ public struct Raft: Sendable {
         self.options = options
         self.hardState = hardState
         self.log = log
+        self.snapshot = snapshot ?? log.base
+        precondition(
+            log.base.index <= self.snapshot.index && self.snapshot.index <= log.lastIndex,
+            "a snapshot beside the log")
         durableIndex = log.lastIndex
-        commitIndex = log.base.index
+        // What a snapshot holds was committed.
+        commitIndex = self.snapshot.index
         self.votesHeldUntil = votesHeldUntil
         dice = Dice(seed: seed)
         electionDeadline = .zero
+        retireConfigurations()
         armElection(after: options.electionTimeout, now: now)
         // Alone, there is nobody to wait for.
         if isAlone { electionDeadline = max(now, votesHeldUntil) }
@@ -269,6 +280,7 @@ public struct Raft: Sendable {
         case .resigned(let m):
             if m.term == term, sender.node == leader { leaderSuspected(now: now) }
         case .removed(let m): onRemoved(m, now: now, effects: &effects)
+        case .snapshot(let m): onSnapshot(from: sender, m, now: now, effects: &effects)
         }
     }
 

@@ -8,6 +8,9 @@ public struct RaftEffects: Sendable {
     /// Write these entries behind `first - 1`, where all from `first` on is void from now.
     public var append: AppendedEntries?
     public var isCommitAdvanced = false
+    /// The leader's log holds no more what this replica needs next: fetch this state, and tell by
+    /// `Raft.install` when it is durable. A witness needs no state and installs at once.
+    public var offer: Message.Snapshot?
     /// Role, leader or term changed, or a transfer began or ended.
     public var isRoleChanged = false
     /// Reads with a ticket up to `Raft.confirmedReads` may be answered.
@@ -33,6 +36,7 @@ public struct RaftEffects: Sendable {
         messages.removeAll(keepingCapacity: true)
         isHardStateChanged = false
         append = nil
+        offer = nil
         isCommitAdvanced = false
         isRoleChanged = false
         isReadConfirmed = false

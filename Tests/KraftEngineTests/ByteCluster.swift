@@ -301,6 +301,7 @@ final class ByteCluster {
         for segment in effects.segmentPreparations {
             pending.append(.prepared(node: place, segment))
         }
+        for number in effects.segmentRemovals { nodes[place].memory.segments[number] = nil }
         for read in effects.logReads { pending.append(.read(node: place, read)) }
         for completion in effects.completions {
             nodes[place].done[completion.token] = completion.outcome

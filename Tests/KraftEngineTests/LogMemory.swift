@@ -10,6 +10,8 @@ struct LogMemory: LogDirectory {
 
     mutating func segmentNumbers() throws(KraftError) -> [UInt64] { segments.keys.sorted() }
 
+    mutating func snapshotNames() throws(KraftError) -> [SnapshotName] { [] }
+
     mutating func load(segment number: UInt64) throws(KraftError) -> Block {
         let bytes = segments[number] ?? []
         let block = Block(capacity: max(1, bytes.count))
@@ -21,6 +23,7 @@ struct LogMemory: LogDirectory {
     }
 
     mutating func prepare(_ segment: SegmentPreparation) throws(KraftError) {
+        if let old = segment.recycles { segments[old] = nil }
         segments[segment.number] =
             segment.header
             + [UInt8](repeating: 0, count: segment.sizeBytes - segment.header.count)
@@ -69,6 +72,7 @@ struct LogUnderTest {
             limits: limits, seed: 1)
         log = SharedLog(
             recovered: recovered, node: LogUnderTest.node, clusterID: LogUnderTest.clusterID,
+            life: .init(number: (recovered.lists.lives.last?.number ?? 0) + 1, boot: 7),
             limits: limits, seed: 2)
     }
 
@@ -103,11 +107,39 @@ struct LogUnderTest {
 
     /// One entry a call; its payload is `size` bytes of `index`.
     mutating func addEntry(_ index: UInt64, term: UInt64 = 1, size: Int = 100) {
+        add(.entries, LogUnderTest.entry(index, size: size), index: index, term: term, count: 1)
+    }
+
+    static func entry(_ index: UInt64, size: Int) -> [UInt8] {
         var writer = ByteWriter()
         writer.write(UInt32(size))
         writer.write(EntryKind.command.rawValue)
         writer.write(raw: [UInt8](repeating: UInt8(truncatingIfNeeded: index), count: size))
-        add(.entries, writer.bytes, index: index, term: term, count: 1)
+        return writer.bytes
+    }
+
+    /// As `addEntry`, for one that stands further back, too.
+    mutating func addRewritten(_ index: UInt64, term: UInt64 = 1, size: Int = 100) {
+        add(.rewritten, LogUnderTest.entry(index, size: size), index: index, term: term, count: 1)
+    }
+
+    mutating func addCheckpoint(base: UInt64, term: UInt64 = 1, isReset: Bool = false) {
+        guard let name = GroupName("g"), let members = Membership(voters: [1]) else { return }
+        let position = EntryPosition(index: LogIndex(base), term: Term(base == 0 ? 0 : term))
+        let snapshot = SnapshotName(group: LogUnderTest.group, position: position, nonce: 5)
+        let checkpoint = Checkpoint(
+            record: GroupRecord(name: name, incarnation: 1, replica: .initial, base: members),
+            hardState: HardState(term: Term(term), vote: 1), base: position,
+            configuration: .init(index: .zero, membership: members),
+            snapshot: SnapshotReference(name: snapshot, byteCount: 1), isReset: isReset)
+        var writer = ByteWriter()
+        checkpoint.encode(into: &writer)
+        add(.checkpoint, writer.bytes, index: base, term: term, count: 0)
+    }
+
+    /// The log begins with this segment.
+    mutating func addStart(_ segment: UInt64) {
+        add(.logStart, [], index: segment, term: 0, count: 0)
     }
 
     /// Writes what has been collected, as one write or, over a segment's end, several.

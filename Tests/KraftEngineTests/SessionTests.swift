@@ -377,8 +377,12 @@ struct SessionTests {
 }
 
 /// Answers with as many bytes as it is told to; refuses commands that aren't whole.
-private struct Parrot: StateMachine {
+struct Parrot: StateMachine, BinaryCodable {
     private(set) var count: UInt64 = 0
+
+    init() {}
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) { count = try reader.read() }
+    func encode(into writer: inout ByteWriter) { writer.write(count) }
 
     mutating func apply(_ command: UInt64, at index: LogIndex) -> [UInt8] {
         count += 1

@@ -11,6 +11,8 @@ struct Tally: StateMachine, Sendable {
     enum Query: Sendable { case sum }
     func answer(_ query: Query) -> Int64 { sum }
     func digest() -> UInt64 { UInt64(bitPattern: sum) }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(sum) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { sum = try pieces.decode() }
 }
 
 /// One node of a cluster: two groups on one loop, one connection per peer and one log.

@@ -270,4 +270,6 @@ private struct Texts: StateMachine, Sendable {
     }
     func answer(_ query: Bool) -> Int64 { length }
     func digest() -> UInt64 { UInt64(bitPattern: length) }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(length) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { length = try pieces.decode() }
 }

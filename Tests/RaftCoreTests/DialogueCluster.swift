@@ -27,6 +27,8 @@ struct DialogueCluster {
         var written = HardState()
         var disk = Disk()
         var isRunning = true
+        /// A state that it was offered, and hasn't fetched.
+        var offer: Message.Snapshot?
     }
 
     /// What a restart finds.
@@ -34,6 +36,9 @@ struct DialogueCluster {
         var hardState = HardState()
         var log = LogTerms()
         var entries: [Entry] = []
+        /// What stands before the log.
+        var base: Raft.Configuration?
+        var snapshot: EntryPosition?
     }
 
     private(set) var nodes: [Node] = []
@@ -54,15 +59,16 @@ struct DialogueCluster {
     }
 
     private func start(_ replica: Replica, _ disk: Disk) -> Raft {
-        var configurations = [Raft.Configuration(index: .zero, membership: base)]
-        for (place, entry) in disk.entries.enumerated() {
+        var configurations = [disk.base ?? .init(index: .zero, membership: base)]
+        for (place, entry) in disk.entries.enumerated()
+        where LogIndex(UInt64(place)) >= disk.log.base.index {
             guard let membership = entry.membership else { continue }
             configurations.append(
                 .init(index: LogIndex(UInt64(place + 1)), membership: membership))
         }
         return Raft(
             replica: replica, configurations: configurations, hardState: disk.hardState,
-            log: disk.log, options: options, seed: UInt64(replica.node.rawValue), now: now)
+            log: disk.log, snapshot: disk.snapshot, options: options, seed: UInt64(replica.node.rawValue), now: now)
     }
 
     /// A node that holds nothing; a replica begins on it when a leader calls it one.
@@ -136,6 +142,7 @@ struct DialogueCluster {
         if effects.isMembershipChanged {
             say("\(node) goes by \(DialogueText.membership(raft.membership))")
         }
+        if let offer = effects.offer { nodes[place].offer = offer }
         if raft.commitIndex > before.commitIndex { say("\(node) commits \(raft.commitIndex)") }
         if effects.isRemoved { say("\(node) is no member any more") }
         if raft.confirmedReads > before.confirmedReads, raft.isLeader {
@@ -165,6 +172,33 @@ struct DialogueCluster {
         }
         let appended = DialogueText.log(of: nodes[place], from: append.first)
         say("\(raft.node) appends \(appended)")
+    }
+
+    // MARK: Snapshots
+
+    /// Takes a snapshot of what is committed, and forgets the log up to `index`.
+    mutating func compact(_ place: Int, upTo index: LogIndex) {
+        let raft = nodes[place].raft
+        guard let term = raft.log.term(at: raft.commitIndex), index <= raft.commitIndex else {
+            return say("that isn't committed")
+        }
+        let snapshot = EntryPosition(index: raft.commitIndex, term: term)
+        act(place) { raft, _, _ in raft.compact(upTo: index, snapshot: snapshot) }
+        say("\(raft.node) holds \(DialogueText.log(of: nodes[place]))")
+    }
+
+    /// The state that it was offered last is on its disk, but the log doesn't say so yet.
+    mutating func install(_ place: Int) {
+        guard let offer = nodes[place].offer else { return say("nothing was offered") }
+        nodes[place].offer = nil
+        act(place) { raft, now, effects in
+            _ = raft.install(offer.position, offer.configuration, now: now, effects: &effects)
+        }
+        let raft = nodes[place].raft
+        let count = Int(raft.log.lastIndex.rawValue)
+        while nodes[place].entries.count < count { nodes[place].entries.append(Entry(name: "")) }
+        nodes[place].entries.removeLast(nodes[place].entries.count - count)
+        say("\(raft.node) holds \(DialogueText.log(of: nodes[place]))")
     }
 
     // MARK: Messages
@@ -253,7 +287,8 @@ struct DialogueCluster {
         guard nodes[place].isRunning else { return }
         let raft = nodes[place].raft
         nodes[place].disk = Disk(
-            hardState: nodes[place].written, log: raft.log, entries: nodes[place].entries)
+            hardState: nodes[place].written, log: raft.log, entries: nodes[place].entries,
+            base: raft.configuration(at: raft.log.base.index), snapshot: raft.snapshot)
         let released = held.filter { $0.from == raft.replica }
         held.removeAll { $0.from == raft.replica }
         act(place) { raft, now, effects in

@@ -1,7 +1,7 @@
 @testable import RaftCore
 
 /// How a dialogue's trace writes things: `t3` is a term, `7@3` the entry 7 of term 3, `x@3` one
-/// that carries x; a leader's own first entry carries `·`.
+/// that carries x; a leader's own first entry carries `·`; `[5@2]` stands for a log up to there.
 enum DialogueText {
     static func role(_ raft: Raft) -> String {
         let place = "in t\(raft.term)"
@@ -21,12 +21,16 @@ enum DialogueText {
 
     /// The log from an entry on: each with its term.
     static func log(of node: DialogueCluster.Node, from first: LogIndex = LogIndex(1)) -> String {
-        guard node.raft.log.lastIndex >= first else { return "nothing" }
-        let entries = (first.rawValue...node.raft.log.lastIndex.rawValue).map { index in
-            let term = node.raft.log.term(at: LogIndex(index)) ?? .zero
+        let log = node.raft.log
+        let isCompacted = log.base.index > .zero && first <= log.base.index
+        let base = isCompacted ? ["[\(position(log.base))]"] : []
+        let start = max(first, log.firstIndex)
+        guard log.lastIndex >= start else { return base.first ?? "nothing" }
+        let entries = (start.rawValue...log.lastIndex.rawValue).map { index in
+            let term = log.term(at: LogIndex(index)) ?? .zero
             return "\(node.entries[Int(index) - 1].name)@\(term)"
         }
-        return entries.joined(separator: " ")
+        return (base + entries).joined(separator: " ")
     }
 
     static func sent(_ sent: DialogueCluster.InFlight) -> String {
@@ -59,6 +63,9 @@ enum DialogueText {
         case .resigned(let m): return "resigned t\(m.term)"
         case .removed(let m):
             return "removed t\(m.term), by what is committed up to \(position(m.committed))"
+        case .snapshot(let m):
+            return "offer t\(m.term) the state up to \(position(m.position)), "
+                + membership(m.configuration.membership)
         }
     }
 
@@ -125,6 +132,17 @@ enum DialogueText {
                 .init(
                     term: term, previous: previous, entriesTerm: term, count: 0,
                     commit: LogIndex(commit)))
+        case ("offer", let count) where count > 6:
+            guard let position = position(words[6].replacing(",", with: "")),
+                let members = Membership(
+                    voters: text.drop { $0 != "{" }.split { !$0.isNumber }.compactMap {
+                        UInt32($0).map { NodeID($0) }
+                    })
+            else { return nil }
+            message = .snapshot(
+                .init(
+                    term: term, position: position,
+                    configuration: .init(index: .zero, membership: members)))
         case ("campaign-now", 2): message = .timeoutNow(.init(term: term))
         default: return nil
         }

@@ -20,7 +20,8 @@ struct RandomLife {
                 leaders[raft.term.rawValue] = raft.node
             }
             for raft in replicas.rafts {
-                for index in 1..<(Int(raft.commitIndex.rawValue) + 1) {
+                let first = Int(raft.log.firstIndex.rawValue)
+                for index in first..<(Int(raft.commitIndex.rawValue) + 1) {
                     let term = raft.log.term(at: LogIndex(UInt64(index)))
                     if index < committed.count {
                         #expect(committed[index] == term, "a commit changed, seed \(seed)")
@@ -34,7 +35,10 @@ struct RandomLife {
 
     private func step(_ replicas: inout Replicas, _ dice: inout Dice) {
         let node = NodeID(UInt32(1 + dice.below(3)))
-        switch dice.below(12) {
+        switch dice.below(13) {
+        case 12:
+            if dice.below(2) == 0 { return replicas.install(node) }
+            replicas.compact(node, upTo: replicas[node].commitIndex)
         case 0: replicas.act(node) { raft, now, _ in raft.leaderSuspected(now: now) }
         case 1:
             if replicas[node].nextDeadline != .never { replicas.timeout(node) }

@@ -49,7 +49,9 @@ struct RandomMembershipLife {
     private func step(_ replicas: inout Replicas, _ dice: inout Dice) {
         let node = NodeID(UInt32(1 + dice.below(6)))
         if dice.below(8) != 0 { replicas.now = replicas.now + .milliseconds(2) }
-        switch dice.below(26) {
+        switch dice.below(29) {
+        case 26: replicas.install(node)
+        case 27: compact(node, &replicas, &dice)
         case 0: replicas.act(node) { raft, now, _ in raft.leaderSuspected(now: now) }
         case 1:
             if replicas[node].nextDeadline != .never,
@@ -75,6 +77,16 @@ struct RandomMembershipLife {
             guard !replicas.queue.isEmpty else { return }
             replicas.hand(replicas.queue.remove(at: dice.below(min(6, replicas.queue.count))))
         }
+    }
+
+    private func compact(_ node: NodeID, _ replicas: inout Replicas, _ dice: inout Dice) {
+        let raft = replicas[node]
+        let span = raft.commitIndex - raft.log.base.index
+        guard span > 0 else { return }
+        let snapshot = max(raft.snapshot.index, raft.log.base.index + (1 + dice.below(span)))
+        let most = snapshot - raft.log.base.index
+        replicas.compact(
+            node, upTo: raft.log.base.index + dice.below(most + 1), snapshot: snapshot)
     }
 
     private func change(_ node: NodeID, _ replicas: inout Replicas, _ dice: inout Dice) {

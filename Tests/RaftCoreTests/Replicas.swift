@@ -25,6 +25,11 @@ struct Replicas {
     var configurations: [EntryPosition: Membership] = [:]
     /// What nodes hold whose disk was asked for it.
     var removed: Set<Replica> = []
+    /// States that were offered, and not fetched yet.
+    var offers: [Replica: Message.Snapshot] = [:]
+    /// What a disk holds until it says that a log begins anew.
+    var beforeReset: [Replica: Raft] = [:]
+    var resets = 0
 
     init(_ count: Int, options: Raft.Options = .init()) {
         let nodes = (1...UInt32(count)).map { NodeID($0) }
@@ -56,12 +61,16 @@ struct Replicas {
 
     /// The node loses all that isn't durable, and starts again.
     mutating func restart(_ node: NodeID) {
-        let old = self[node]
+        let replica = self[node].replica
+        let hardState = self[node].hardState
+        // A beginning that isn't durable never was.
+        let old = beforeReset.removeValue(forKey: replica) ?? self[node]
+        offers[replica] = nil
         waiting.removeAll { $0.from.node == node }
         var log = old.log
         if old.durableIndex < log.lastIndex { log.truncate(from: old.durableIndex.next) }
-        var kept: [Raft.Configuration] = [.init(index: .zero, membership: base)]
-        for index in stride(from: UInt64(1), through: log.lastIndex.rawValue, by: 1) {
+        var kept = [old.configuration(at: log.base.index)]
+        for index in stride(from: log.firstIndex.rawValue, through: log.lastIndex.rawValue, by: 1) {
             let position = EntryPosition(
                 index: LogIndex(index), term: log.term(at: LogIndex(index)) ?? .zero)
             if let membership = configurations[position] {
@@ -69,8 +78,36 @@ struct Replicas {
             }
         }
         self[node] = Raft(
-            replica: old.replica, configurations: kept, hardState: old.hardState, log: log,
+            replica: replica, configurations: kept, hardState: hardState, log: log,
+            snapshot: old.snapshot.index <= log.lastIndex ? old.snapshot : log.base,
             options: options, seed: UInt64(node.rawValue), now: now)
+    }
+
+    /// Takes a snapshot of what is committed up to `snapshot`, and drops the log up to `index`.
+    mutating func compact(_ node: NodeID, upTo index: LogIndex, snapshot: LogIndex? = nil) {
+        // Until the disk knows its beginning nothing more is written there.
+        guard beforeReset[self[node].replica] == nil else { return }
+        let place = snapshot ?? self[node].commitIndex
+        guard let term = self[node].log.term(at: place), place <= self[node].durableIndex else {
+            return
+        }
+        self[node].compact(upTo: index, snapshot: .init(index: place, term: term))
+    }
+
+    /// The state that was offered is fetched: installs it.
+    mutating func install(_ node: NodeID) {
+        let replica = self[node].replica
+        guard let offer = offers.removeValue(forKey: replica) else { return }
+        let before = self[node]
+        var result = Raft.Installation.refused
+        act(node) { raft, now, effects in
+            result = raft.install(
+                offer.position, offer.configuration, now: now, effects: &effects)
+        }
+        if result == .reset {
+            resets += 1
+            if beforeReset[replica] == nil { beforeReset[replica] = before }
+        }
     }
 
     /// Asks a node that leads for a change.
@@ -102,6 +139,7 @@ struct Replicas {
             let position = EntryPosition(index: append.first, term: append.term)
             configurations[position] = self[node].membership
         }
+        if let offer = effects.offer { offers[self[node].replica] = offer }
         if effects.isRemoved { removed.insert(self[node].replica) }
         for (to, message) in effects.messages {
             let sent = InFlight(from: self[node].replica, to: to, message: message)
@@ -126,6 +164,7 @@ struct Replicas {
 
     /// Everything that a node has written becomes durable.
     mutating func sync(_ node: NodeID) {
+        beforeReset[self[node].replica] = nil
         act(node) { raft, now, effects in
             raft.persisted(upTo: raft.log.lastIndex, now: now, effects: &effects)
         }
@@ -137,6 +176,7 @@ struct Replicas {
     mutating func settle(without silent: Set<NodeID> = []) {
         for _ in 0..<10_000 {
             for raft in rafts where !silent.contains(raft.node) {
+                install(raft.node)
                 sync(raft.node)
                 flush(raft.node)
             }

@@ -2,7 +2,7 @@ import KraftMultiRaft
 
 /// The state machine of the benchmark: it costs next to nothing, and gives away a command that was
 /// lost, applied twice, damaged, or applied in another order on another replica.
-struct CountingMachine: StateMachine, Sendable {
+struct CountingMachine: StateMachine {
     typealias Command = BenchCommand
     typealias Reply = NoReply
     struct Query: Sendable {}
@@ -40,6 +40,21 @@ struct CountingMachine: StateMachine, Sendable {
     func answer(_ query: Query) -> State { state }
 
     func digest() -> UInt64 { order ^ state.applied.sum ^ state.damagedCount }
+}
+
+/// Four numbers: encoded as a whole.
+extension CountingMachine: BinaryCodable {
+    func encode(into writer: inout ByteWriter) {
+        for number in [state.applied.count, state.applied.sum, state.damagedCount, order] {
+            writer.write(number)
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+        state.applied = Checksum(count: try reader.read(), sum: try reader.read())
+        state.damagedCount = try reader.read()
+        order = try reader.read()
+    }
 }
 
 /// A command of a given size: its number, filler, and where there is room the number's complement.

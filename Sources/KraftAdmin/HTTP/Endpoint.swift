@@ -18,6 +18,7 @@ enum Endpoint: Equatable {
     case changeMembers(GroupName)
     case stepDown(GroupName)
     case elect(GroupName)
+    case snapshotGroup(GroupName)
     case plans
     /// By its id, which may be anything.
     case plan(String)
@@ -110,7 +111,8 @@ enum Endpoint: Equatable {
         case "members": return try .only("POST", method, .changeMembers(name))
         case "step-down": return try .only("POST", method, .stepDown(name))
         case "elect": return try .only("POST", method, .elect(name))
-        case "split", "merge", "move", "snapshot", "explain":
+        case "snapshot": return try .only("POST", method, .snapshotGroup(name))
+        case "split", "merge", "move", "explain":
             throw .notImplemented("\(action) of a group")
         default: throw .notFound("no such path")
         }

@@ -22,6 +22,12 @@ struct GroupView {
             "applied_index": .unsigned(applied.rawValue),
             "first_index": .unsigned(status.firstIndex.rawValue),
             "last_index": .unsigned(max(status.lastIndex, applied).rawValue),
+            "snapshot": status.snapshot.map {
+                [
+                    "index": .unsigned($0.name.position.index.rawValue),
+                    "bytes": .unsigned($0.byteCount),
+                ]
+            } ?? .null,
             "digest": digest.map { .string(GroupView.hex($0.digest)) } ?? .null,
             "replicas": .array(replicas),
             "joint": .bool(status.isJoint),

@@ -47,6 +47,25 @@ struct MetricsText {
         counter(
             "kraft_entries_appended_total", "Entries appended to the log.", node.entriesAppended)
         counter("kraft_proposals_refused_total", "Proposals refused.", node.proposalsRefused)
+        gauge("kraft_log_segments", "Segments of the log in use.", status.log.segmentCount)
+        gauge(
+            "kraft_log_size_bytes", "Bytes of the log's files, prepared ones too.",
+            status.log.sizeBytes)
+        let held = status.groups.compactMap(\.snapshot)
+        gauge("kraft_snapshots", "Groups with a snapshot on this node.", held.count)
+        gauge(
+            "kraft_snapshot_bytes", "Bytes of the groups' newest snapshots on this node.",
+            held.reduce(0) { $0 + Int($1.byteCount) })
+        counter("kraft_snapshots_total", "Snapshots taken.", node.snapshotsTaken)
+        counter(
+            "kraft_snapshots_installed_total", "Snapshots taken over from other nodes.",
+            node.snapshotsInstalled)
+        counter(
+            "kraft_snapshot_sent_bytes_total", "Bytes of snapshots sent to peers.",
+            node.snapshotBytesSent)
+        counter(
+            "kraft_snapshot_received_bytes_total", "Bytes of snapshots received of peers.",
+            node.snapshotBytesReceived)
     }
 
     private mutating func writePeers(_ peers: [PeerStatus]) {
@@ -79,6 +98,9 @@ struct MetricsText {
         indices("kraft_group_term", "Current term.", groups) { $0.term.rawValue }
         indices("kraft_group_commit_index", "Commit index.", groups) { $0.commitIndex.rawValue }
         indices("kraft_group_applied_index", "Applied index.", groups) { $0.appliedIndex.rawValue }
+        indices("kraft_group_first_index", "First index of the log.", groups) {
+            $0.firstIndex.rawValue
+        }
         indices("kraft_group_last_index", "Last index of the log.", groups) {
             $0.lastIndex.rawValue
         }

@@ -25,7 +25,11 @@ final class GroupSessions {
         case forgotten
     }
 
-    init(now: Instant) { anchorTime = now }
+    init(_ table: SessionTable = SessionTable(), now: Instant) {
+        self.table = table
+        anchorClock = table.clock
+        anchorTime = now
+    }
 
     /// What the group's clock shows now, in milliseconds, as far as this node knows.
     func stamp(_ now: Instant) -> UInt64 {

@@ -23,7 +23,8 @@ public struct SnapshotRead: Sendable {
 
 /// Write the next bytes of a snapshot that comes from another node into its unfinished file, which
 /// the write at offset 0 makes anew. The last one is followed by a sync, the file's name, and a sync
-/// of the folder: it appears whole or not at all. One write is under way per snapshot. Answered by
+/// of the folder: it appears whole or not at all. One write is under way per snapshot. A removal of
+/// the same name comes before it, if it was ordered in this turn or an earlier one. Answered by
 /// `snapshotWritten` or `snapshotWriteFailed`.
 public struct SnapshotWrite: Sendable {
     public typealias ID = UInt64

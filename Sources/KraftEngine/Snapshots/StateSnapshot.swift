@@ -16,6 +16,18 @@ public struct SnapshotPieces {
     /// The next piece, valid until this is called again; nil after the last. Throws when the file
     /// is damaged or can't be read: pass that on.
     public mutating func next() throws -> UnsafeRawBufferPointer? { try nextPiece() }
+
+    /// What an `EncodedSnapshot` was made of: all pieces together, to the last byte.
+    public mutating func decode<State: BinaryCodable>(_: State.Type = State.self) throws -> State {
+        var whole: [UInt8] = []
+        while let piece = try next() { whole.append(contentsOf: piece) }
+        return try whole.withUnsafeBytes { bytes throws(ByteReader.Malformed) in
+            var reader = ByteReader(bytes)
+            let state = try State(from: &reader)
+            guard reader.remaining == 0 else { throw ByteReader.Malformed() }
+            return state
+        }
+    }
 }
 
 /// The snapshot of a machine whose state is small: its encoding, in one piece per 1 MiB.
@@ -48,13 +60,6 @@ extension StateMachine where Self: BinaryCodable {
     public func snapshot() -> EncodedSnapshot<Self> { EncodedSnapshot(self) }
 
     public mutating func restore(from pieces: inout SnapshotPieces) throws {
-        var whole: [UInt8] = []
-        while let piece = try pieces.next() { whole.append(contentsOf: piece) }
-        self = try whole.withUnsafeBytes { bytes throws(ByteReader.Malformed) in
-            var reader = ByteReader(bytes)
-            let state = try Self(from: &reader)
-            guard reader.remaining == 0 else { throw ByteReader.Malformed() }
-            return state
-        }
+        self = try pieces.decode()
     }
 }

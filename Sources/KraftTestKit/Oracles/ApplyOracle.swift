@@ -22,6 +22,14 @@ struct ApplyOracle {
         return index.rawValue < commands.count ? commands[Int(index.rawValue)] : nil
     }
 
+    /// The last command at `index` or before.
+    func lastCommand(_ track: Int, upTo index: LogIndex) -> LogIndex {
+        let commands = tracks[track].commands
+        var place = min(Int(index.rawValue), commands.count - 1)
+        while place > 0, commands[place] == nil { place -= 1 }
+        return LogIndex(UInt64(place))
+    }
+
     func highest(_ track: Int) -> LogIndex { tracks[track].highest }
 
     /// `node`, whose last command was at `previous`, applies one at `index`. Says whether it is the

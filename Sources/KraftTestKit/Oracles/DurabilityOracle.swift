@@ -15,12 +15,22 @@ struct DurabilityOracle {
         var hardState = HardState()
         /// By index - 1, from the first entry on.
         var entries: [Entry] = []
+        /// Its log was read from its middle: there may be gaps, until a checkpoint or entries that
+        /// were written again fill them.
+        var isPartial = false
     }
 
     struct Entry: Hashable {
         var term: Term
-        /// 0 on a witness, which doesn't get the bytes.
+        /// 0 on a witness, which doesn't get the bytes, and for what a snapshot holds.
         var hash: UInt64
+
+        /// Not held (yet).
+        static let gap = Entry(term: .zero, hash: 0)
+
+        func isSame(as other: Entry) -> Bool {
+            term == other.term && (hash == other.hash || hash == 0 || other.hash == 0)
+        }
     }
 
     private struct Track {
@@ -95,6 +105,10 @@ struct DurabilityOracle {
         _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64],
         committed: (LogIndex) -> Term?
     ) -> Finding? {
+        if tracks[track].replicas[node] == nil, first > LogIndex(1) {
+            tracks[track].replicas[node] = Replica(
+                hardState: HardState(term: term), isPartial: true)
+        }
         guard var replica = tracks[track].replicas[node] else {
             return (
                 .durability, "disk of node \(node + 1): entries of a group that it doesn't hold"
@@ -113,6 +127,9 @@ struct DurabilityOracle {
             )
         }
         let start = Int(first.rawValue) - 1
+        if replica.isPartial {
+            while replica.entries.count < start { replica.entries.append(.gap) }
+        }
         guard start >= 0, start <= replica.entries.count else {
             return (.durability, "disk of node \(node + 1): a gap before \(first)")
         }
@@ -125,7 +142,10 @@ struct DurabilityOracle {
         replica.entries.removeSubrange(start...)
         for (offset, hash) in hashes.enumerated() {
             let entry = Entry(term: term, hash: hash)
-            if let finding = match(track, node, start + offset, entry, replica.entries.last?.term) {
+            let previous = replica.entries.last?.term
+            if previous != .zero,
+                let finding = match(track, node, start + offset, entry, previous)
+            {
                 return finding
             }
             replica.entries.append(entry)
@@ -162,6 +182,82 @@ struct DurabilityOracle {
         return nil
     }
 
+    // MARK: Checkpoints
+
+    /// Entries that the disk holds already stand in another place, too.
+    mutating func rewrite(
+        _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64]
+    ) -> Finding? {
+        // The first record of a group need not be its creation, in a log that was given back in part.
+        var replica =
+            tracks[track].replicas[node]
+            ?? Replica(hardState: HardState(term: term), isPartial: true)
+        let start = Int(first.rawValue) - 1
+        if replica.isPartial {
+            while replica.entries.count < start + hashes.count { replica.entries.append(.gap) }
+        }
+        guard start >= 0, start + hashes.count <= replica.entries.count else {
+            return (.durability, "disk of node \(node + 1): rewrites \(first), which isn't there")
+        }
+        for (offset, hash) in hashes.enumerated() {
+            let new = Entry(term: term, hash: hash)
+            let old = replica.entries[start + offset]
+            guard old == .gap || old.isSame(as: new) else {
+                return (
+                    .durability, "disk of node \(node + 1): \(first + offset) is rewritten otherwise"
+                )
+            }
+            replica.entries[start + offset] = new
+        }
+        tracks[track].replicas[node] = replica
+        return nil
+    }
+
+    /// What the log holds up to `base` is in a snapshot from now; all that may be is committed.
+    mutating func checkpoint(
+        _ track: Int, node: Int, _ id: ReplicaID, _ state: HardState, base: EntryPosition,
+        isReset: Bool, isAgain: Bool, committed: (LogIndex) -> Term?
+    ) -> Finding? {
+        var replica = tracks[track].replicas[node] ?? Replica(isPartial: true)
+        replica.id = id
+        if !replica.isPartial,
+            let finding = DurabilityOracle.compare(node, replica.hardState, state)
+        {
+            return finding
+        }
+        replica.hardState = state
+        let count = Int(base.index.rawValue)
+        let disk = "disk of node \(node + 1)"
+        if count > 0, committed(base.index) != base.term {
+            return (
+                .durability, "\(disk): its log gives way up to \(base.index), which isn't committed"
+            )
+        }
+        if isReset {
+            for (place, entry) in replica.entries.enumerated().dropFirst(count) {
+                let index = LogIndex(UInt64(place + 1))
+                guard !isAgain, entry != .gap, committed(index) == entry.term else { continue }
+                return (.durability, "\(disk) drops \(index), which is committed")
+            }
+            replica.entries = []
+            replica.isPartial = false
+        } else if replica.entries.count < count, !replica.isPartial {
+            return (.durability, "\(disk): more is compacted than there was")
+        }
+        for place in 0..<count {
+            let held = Entry(term: committed(LogIndex(UInt64(place + 1))) ?? .zero, hash: 0)
+            if place >= replica.entries.count {
+                replica.entries.append(held)
+            } else if replica.entries[place] == .gap {
+                replica.entries[place] = held
+            } else if replica.entries[place].term != held.term {
+                return (.durability, "\(disk): what it compacts isn't what is committed")
+            }
+        }
+        tracks[track].replicas[node] = replica
+        return nil
+    }
+
     // MARK: A disk that is read again
 
     /// A crash may have changed what is durable: forgets what this disk held, and hands it out.
@@ -186,7 +282,7 @@ struct DurabilityOracle {
             for (place, entry) in before.entries.enumerated() {
                 let index = LogIndex(UInt64(place + 1))
                 guard committed(track, index) == entry.term else { continue }
-                guard place < now.entries.count, now.entries[place] == entry else {
+                guard place < now.entries.count, now.entries[place].isSame(as: entry) else {
                     return (
                         .durability, "disk of node \(node + 1) lost \(index), which is committed"
                     )

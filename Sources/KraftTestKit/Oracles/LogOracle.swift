@@ -38,6 +38,8 @@ struct LogOracle {
         guard now.commit > start else { return (0, nil) }
         for raw in (start.rawValue + 1)...now.commit.rawValue {
             guard let term = terms(LogIndex(raw)) else {
+                // What is compacted away was known before.
+                if raw < now.base.index.rawValue, raw <= known.rawValue { continue }
                 return (0, (.durability, "node \(node) committed \(raw), which it doesn't hold"))
             }
             if raw > known.rawValue {
@@ -78,7 +80,7 @@ struct LogOracle {
                 "leader \(node) of term \(now.term) commits \(now.commit) of an older term"
             )
         }
-        if before.last > .zero, let lastTerm = before.lastTerm, terms(before.last) != lastTerm {
+        if before.last > now.base.index, let lastTerm = before.lastTerm, terms(before.last) != lastTerm {
             return (.leaderAppendOnly, "leader \(node) rewrote \(before.last)")
         }
         return nil
@@ -89,11 +91,14 @@ struct LogOracle {
     /// Looks at the last such entry: that its log holds the same ones before is log matching (I3),
     /// which is checked for itself. `isThorough` looks at them all.
     func checkCompleteness(
-        _ track: Int, leader: NodeID, term: Term, isThorough: Bool, terms: Terms
+        _ track: Int, leader: NodeID, term: Term, base: LogIndex = .zero, isThorough: Bool,
+        terms: Terms
     ) -> Finding? {
         for (position, entry) in tracks[track].committed.enumerated().reversed()
         where entry.by < term {
             let index = LogIndex(UInt64(position + 1))
+            // What is compacted away is in its state.
+            guard index >= base else { return nil }
             guard terms(index) == entry.term else {
                 let held = terms(index).map { "holds one of term \($0)" } ?? "holds none"
                 return (
@@ -112,14 +117,15 @@ struct LogOracle {
     /// I3: from the last entry that two logs share downwards, they are the same.
     ///
     /// - `depth`: how many entries below it are compared.
+    /// - `base`: what neither holds any more ends there.
     static func match(
         _ a: (node: NodeID, last: LogIndex, terms: Terms),
-        _ b: (node: NodeID, last: LogIndex, terms: Terms), depth: Int
+        _ b: (node: NodeID, last: LogIndex, terms: Terms), depth: Int, base: LogIndex = .zero
     ) -> Finding? {
         var index = min(a.last, b.last)
-        while index > .zero, a.terms(index) != b.terms(index) { index = index.previous }
+        while index > base, a.terms(index) != b.terms(index) { index = index.previous }
         var left = depth
-        while index > .zero, left > 0 {
+        while index > base, left > 0 {
             guard a.terms(index) == b.terms(index) else {
                 return (
                     .logMatching, "logs of \(a.node) and \(b.node) part at \(index), then meet"

@@ -16,12 +16,14 @@ struct GroupLook: Equatable {
     /// Durable or not.
     var last: LogIndex
     var lastTerm: Term?
+    /// What stands before the first entry that the log holds.
+    var base = EntryPosition.start
     /// Those of the log from the last committed one on, ascending.
     var configurations: [Raft.Configuration] = []
 
     static func == (a: GroupLook, b: GroupLook) -> Bool {
         a.commit == b.commit && a.applied == b.applied && a.last == b.last && a.term == b.term
-            && a.role == b.role && a.leader == b.leader && a.lastTerm == b.lastTerm && a.id == b.id
+            && a.base == b.base && a.role == b.role && a.leader == b.leader && a.lastTerm == b.lastTerm && a.id == b.id
             && a.configurations.count == b.configurations.count
             && a.configurations.last?.index == b.configurations.last?.index
     }
@@ -77,6 +79,14 @@ struct Oracles {
             return durability.append(
                 track, node: node, first: first, term: term, hashes: hashes
             ) { [logs] in isAgain ? nil : logs.committedTerm(track, $0) }
+        case .rewritten(let id, let first, let term, let hashes):
+            return durability.rewrite(
+                track(of: id), node: node, first: first, term: term, hashes: hashes)
+        case .checkpoint(let id, let replica, let state, let base, _, let isReset):
+            let track = track(of: id)
+            return durability.checkpoint(
+                track, node: node, replica, state, base: base, isReset: isReset, isAgain: isAgain
+            ) { [logs] in logs.committedTerm(track, $0) }
         }
     }
 

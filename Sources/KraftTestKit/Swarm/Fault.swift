@@ -16,4 +16,10 @@ public enum Fault: Int, CaseIterable, Sendable {
     // Members.
     case memberChange, memberSwap, newMembers, twoAdmins, removeAndReturn, learnerPromoted
     case crashInChange
+    // Snapshots.
+    case snapshotAsked, snapshotsOfAll, longAbsence
+    case failedCapture, failedSnapshotWrite, failedSnapshotRead
+
+    /// Drawn for themselves, so that seeds from before they were there stand for what they did.
+    var isOfSnapshots: Bool { rawValue >= Fault.snapshotAsked.rawValue }
 }

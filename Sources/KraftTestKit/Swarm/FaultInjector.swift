@@ -112,6 +112,9 @@ final class FaultInjector<Machine: StateMachine> {
         case .memberChange, .memberSwap, .newMembers, .twoAdmins, .removeAndReturn,
             .learnerPromoted, .crashInChange:
             injectIntoMembers(fault)
+        case .snapshotAsked, .snapshotsOfAll, .longAbsence, .failedCapture, .failedSnapshotWrite,
+            .failedSnapshotRead:
+            injectIntoSnapshots(fault)
         default: injectIntoLinks(fault)
         }
     }

@@ -94,6 +94,7 @@ extension Plan {
         plan.drawLoad(&random)
         plan.drawFaults(&random)
         plan.drawSessions()
+        plan.drawSnapshots()
         return plan
     }
 
@@ -187,7 +188,7 @@ extension Plan {
 
     private mutating func drawFaults(_ random: inout SeededRandom) {
         let likelihood = random.number(in: 50...500)
-        let kinds = Fault.allCases.filter { _ in random.chance(likelihood) }
+        let kinds = Fault.allCases.filter { !$0.isOfSnapshots && random.chance(likelihood) }
         let paces: [UInt64] = [20_000_000, 100_000_000, 300_000_000, 1_000_000_000]
         let pace = random.pick(paces)
         repairTime = random.pick(100_000_000, 1_000_000_000, 3_000_000_000)
@@ -199,6 +200,49 @@ extension Plan {
             faults.append(
                 PlannedFault(number: faults.count, time: time, fault: random.pick(kinds)))
         }
+    }
+}
+
+// MARK: Snapshots
+
+extension Plan {
+    /// Of their own dice. Most seeds have small limits, so that logs give way all the time.
+    private mutating func drawSnapshots() {
+        var random = SeededRandom(seed: seed, stream: 12)
+        guard random.chance(700) else { return }
+        options.snapshots.entryLimit = random.pick(5, 20, 100, 1_000)
+        options.snapshots.sizeLimitBytes = random.pick(1 << 10, 16 << 10, 64 << 20)
+        options.snapshots.interval = random.pick(.zero, .zero, .milliseconds(500))
+        options.snapshots.tailEntries = random.pick(0, 0, 5, 100)
+        options.snapshots.tailSizeBytes = random.pick(0, 1 << 10, 8 << 20)
+        options.snapshots.graceEntries = random.pick(0, 10, 1_000)
+        options.snapshots.graceSizeBytes = random.pick(0, 8 << 10, 8 << 20)
+        options.snapshots.captureLimit = random.pick(1, 2)
+        options.snapshots.installLimit = random.pick(1, 2)
+        options.snapshots.serveLimit = random.pick(1, 2, 4)
+        options.snapshots.bytesPerSecond = random.pick(20_000, 1 << 20, 64 << 20)
+        options.snapshots.chunkSizeBytes = random.pick(256, 1 << 10, 4 << 10)
+        options.snapshots.retention = random.pick(
+            .milliseconds(50), .milliseconds(1_000), .seconds(600))
+        let delays: [ClosedRange<UInt64>] = [
+            500_000...20_000_000, 10_000_000...300_000_000, 100_000...1_000_000,
+        ]
+        options.disk.snapshotDelay = random.pick(delays)
+        drawSnapshotFaults(&random)
+    }
+
+    private mutating func drawSnapshotFaults(_ random: inout SeededRandom) {
+        let kinds = Fault.allCases.filter { $0.isOfSnapshots && random.chance(500) }
+        guard !kinds.isEmpty else { return }
+        let pace = random.pick(UInt64(100_000_000), 500_000_000, 2_000_000_000)
+        var time: UInt64 = 0
+        while true {
+            time += random.number(in: 1_000_000...pace * 2)
+            guard time < duration.rawValue else { break }
+            faults.append(
+                PlannedFault(number: faults.count, time: time, fault: random.pick(kinds)))
+        }
+        faults.sort { ($0.time, $0.number) < ($1.time, $1.number) }
     }
 }
 

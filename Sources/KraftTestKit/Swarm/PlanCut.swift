@@ -14,7 +14,7 @@ public struct PlanCut: Hashable, Sendable, CustomStringConvertible {
         /// `calm`: as in `SimulationOptions`, where all is well.
         case network, disk, clock, turns, boots
         /// `plain`: as in `SimulationOptions` and `Plan.Load`.
-        case limits, log, timing, load
+        case limits, log, timing, load, snapshots
     }
 
     public var key: Key
@@ -79,6 +79,7 @@ extension Plan {
             options.limits.commandSizeBytes = Plan.drawn(from: seed).options.limits.commandSizeBytes
         case .log: options.log = plain.options.log
         case .timing: options.timing = plain.options.timing
+        case .snapshots: options.snapshots = plain.options.snapshots
         case .load:
             let (clients, sessionClients) = (load.clients, load.sessionClients)
             load = plain.load

@@ -121,6 +121,10 @@ public final class SwarmRun {
             a change of members doesn't end, or a removed replica doesn't go: changing \(stuck), \
             left \(strays), \(simulation.isOpen ? "all" : "not all") is open
             """)
+        // With a window of one entry, what clients asked for before they stopped may take its time.
+        _ = simulation.run(atMost: .seconds(60), lookingEvery: .milliseconds(50)) {
+            names.allSatisfy { simulation.isInStep($0) }
+        }
         insist { [workload] in workload.write($0, on: $1, timeout: $2, then: $3) }
         judgeSessions()
         let inStep = simulation.run(atMost: .seconds(120), lookingEvery: .milliseconds(5)) {

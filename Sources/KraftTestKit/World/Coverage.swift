@@ -18,6 +18,8 @@ public struct Coverage: Sendable {
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
         case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
+        case snapshotNamesLost, captureFailures, snapshotWriteFailures, snapshotReadFailures
+        case snapshotsRotten, snapshotsAsked, longAbsences
         case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
         case changesAsked, crashesInChange
         // What the engine did.
@@ -31,6 +33,9 @@ public struct Coverage: Sendable {
         case identitiesRefused, diskStallsNoticed
         case fullDisksNoticed, slowDisksNoticed, writesTriedAgain, leadersShed
         case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
+        case snapshotsCaptured, snapshotsInstalled, snapshotsRestored, snapshotsRenewed
+        case installsRefused, offersMade, offersReceived, fetchesBegun, fetchesResumed
+        case fetchesHeldBack, fetchesDamaged, fetchesAbandoned, proposalsJumpedOver
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
@@ -38,6 +43,7 @@ public struct Coverage: Sendable {
         case sessionsOpened, sessionTouches, sessionsClosed, sessionRetries, sessionsToldOver
         // What was checked.
         case sessionAnswersCompared
+        case snapshotsCompared, checkpointsChecked
         case digestsCompared, logsMatched, disksInspected, leasesChecked, calmPhases
     }
 
@@ -78,6 +84,19 @@ public struct Coverage: Sendable {
         self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
         self[.sessionsExpired] += rare.sessionsExpired
         self[.sessionCommandsRefused] += rare.sessionsRefused
+        self[.snapshotsCaptured] += rare.snapshotsCaptured
+        self[.snapshotsInstalled] += rare.snapshotsInstalled
+        self[.snapshotsRestored] += rare.snapshotsRestored
+        self[.snapshotsRenewed] += rare.snapshotsRenewed
+        self[.installsRefused] += rare.installsRefused
+        self[.offersMade] += rare.offersMade
+        self[.offersReceived] += rare.offersReceived
+        self[.fetchesBegun] += rare.fetchesBegun
+        self[.fetchesResumed] += rare.fetchesResumed
+        self[.fetchesHeldBack] += rare.fetchesHeldBack
+        self[.fetchesDamaged] += rare.fetchesDamaged
+        self[.fetchesAbandoned] += rare.fetchesAbandoned
+        self[.proposalsJumpedOver] += rare.proposalsJumpedOver
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

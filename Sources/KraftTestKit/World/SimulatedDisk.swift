@@ -29,8 +29,27 @@ final class SimulatedDisk: LogDirectory {
         var isEntryDurable = true
     }
 
+    /// A snapshot's file. Its bytes are synced before it gets its name.
+    struct Snapshot {
+        var name: SnapshotName
+        var bytes: [UInt8]
+        /// Whether its directory entry survives a power cut.
+        var isEntryDurable = false
+        /// A bit was changed on purpose.
+        var isRotten = false
+    }
+
+    private(set) var snapshots: [Snapshot] = []
+    /// Files that have no name yet: whoever starts removes them.
+    private(set) var unfinished: [Snapshot] = []
+
     /// Ascending by number.
     private(set) var segments: [Segment] = []
+    /// Files that lost their names, as long as the folder wasn't synced: after a power cut they may be
+    /// there again.
+    private var ghosts: [Segment] = []
+    /// The first segment that nobody has given back.
+    private var firstNeeded: UInt64 = 1
     /// Operations of a starting node after which the power fails.
     private var operationsUntilCrash: Int?
     private(set) var didCrash = false
@@ -103,6 +122,17 @@ final class SimulatedDisk: LogDirectory {
     /// A segment file appears, whole. False when there is one of this number.
     func add(_ segment: SegmentPreparation, isEntryDurable: Bool) -> Bool {
         guard position(of: segment.number) == nil else { return false }
+        if let old = segment.recycles {
+            remove(old)
+            // Zeros have gone there, how far nobody knows.
+            if let place = ghosts.firstIndex(where: { $0.number == old }) {
+                let size = ghosts[place].durable.count
+                let end = random.below(size + 1)
+                ghosts[place].durable.replaceSubrange(
+                    0..<end, with: repeatElement(0, count: end))
+                ghosts[place].cached = ghosts[place].durable
+            }
+        }
         var bytes = [UInt8](repeating: 0, count: max(segment.sizeBytes, segment.header.count))
         SimulatedDisk.copy(segment.header[...], to: &bytes, at: 0)
         let place = segments.firstIndex { $0.number > segment.number } ?? segments.count
@@ -114,17 +144,90 @@ final class SimulatedDisk: LogDirectory {
         return true
     }
 
+    /// Nobody needs a segment any more, nor those before it.
+    func remove(_ number: UInt64) {
+        firstNeeded = max(firstNeeded, number + 1)
+        guard let position = position(of: number) else { return }
+        let segment = segments.remove(at: position)
+        if segment.isEntryDurable { ghosts.append(segment) }
+    }
+
     /// The folder was synced, so the segment's name survives a power cut.
     func syncEntry(segment number: UInt64) {
+        ghosts = []
         guard let position = position(of: number) else { return }
         segments[position].isEntryDurable = true
+    }
+
+    // MARK: Snapshots
+
+    /// The next bytes of a snapshot that has no name yet. False when they don't fit behind those
+    /// before.
+    func write(_ bytes: [UInt8], of name: SnapshotName, at offset: Int) -> Bool {
+        if offset == 0 {
+            unfinished.removeAll { $0.name == name }
+            unfinished.append(Snapshot(name: name, bytes: []))
+        }
+        guard let place = unfinished.firstIndex(where: { $0.name == name }),
+            unfinished[place].bytes.count == offset
+        else { return false }
+        unfinished[place].bytes += bytes
+        return true
+    }
+
+    /// An unfinished snapshot, synced, gets its name.
+    func nameSnapshot(_ name: SnapshotName) {
+        guard let place = unfinished.firstIndex(where: { $0.name == name }) else { return }
+        snapshots.removeAll { $0.name == name }
+        snapshots.append(unfinished.remove(at: place))
+    }
+
+    /// The folder of the snapshots was synced.
+    func syncSnapshotEntries() {
+        for place in snapshots.indices { snapshots[place].isEntryDurable = true }
+    }
+
+    func snapshot(_ name: SnapshotName) -> Snapshot? { snapshots.first { $0.name == name } }
+
+    func removeSnapshot(_ name: SnapshotName) {
+        snapshots.removeAll { $0.name == name }
+        unfinished.removeAll { $0.name == name }
+    }
+
+    /// A bit of a snapshot rots. Says whether it is there.
+    func rot(_ name: SnapshotName, bit: Int) -> Bool {
+        guard let place = snapshots.firstIndex(where: { $0.name == name }),
+            !snapshots[place].bytes.isEmpty
+        else { return false }
+        let bit = bit % (snapshots[place].bytes.count * 8)
+        snapshots[place].bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+        snapshots[place].isRotten = true
+        return true
+    }
+
+    func snapshotNames() throws(KraftError) -> [SnapshotName] {
+        try operate()
+        unfinished.removeAll()
+        return snapshots.map(\.name)
+    }
+
+    /// A name that no sync of the folder has made durable may be gone.
+    private func loseSnapshotNames() {
+        unfinished.removeAll()
+        snapshots.removeAll { snapshot in
+            let isLost = !snapshot.isEntryDurable && random.chance(500)
+            if isLost { coverage.count(.snapshotNamesLost) }
+            return isLost
+        }
+        syncSnapshotEntries()
     }
 
     // MARK: Looking
 
     /// Hands out the records that have become durable since the last call.
     func follow(_ onRecord: (LogFollower.Record) -> Void) throws(KraftError) {
-        for segment in segments where segment.number >= follower.segment && segment.isEntryDurable {
+        for segment in segments
+        where segment.number >= max(follower.segment, firstNeeded) && segment.isEntryDurable {
             var failure: KraftError?
             segment.durable.withUnsafeBytes { bytes in
                 do throws(KraftError) {
@@ -138,12 +241,16 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// The next `follow` begins at the first record.
-    func followAgain() { follower = LogFollower(firstSegment: segments.first?.number ?? 1) }
+    func followAgain() {
+        let first = segments.first { $0.number >= firstNeeded }
+        follower = LogFollower(firstSegment: first?.number ?? 1)
+    }
 
     // MARK: Crashes
 
     /// The power fails: of what wasn't durable, any part may be gone.
     func losePower() {
+        loseSnapshotNames()
         segments.removeAll { segment in
             let isLost = !segment.isEntryDurable && random.chance(500)
             if isLost { coverage.count(.preparationsLost) }
@@ -153,6 +260,11 @@ final class SimulatedDisk: LogDirectory {
             segments[position].isEntryDurable = true
             losePower(segment: position)
         }
+        for ghost in ghosts where random.chance(500) {
+            let place = segments.firstIndex { $0.number > ghost.number } ?? segments.count
+            segments.insert(ghost, at: place)
+        }
+        ghosts = []
     }
 
     private func losePower(segment position: Int) {
@@ -272,9 +384,11 @@ final class SimulatedDisk: LogDirectory {
 
     func sync() throws(KraftError) {
         try operate()
+        ghosts = []
         for position in segments.indices {
             sync(segment: segments[position].number)
             segments[position].isEntryDurable = true
         }
+        syncSnapshotEntries()
     }
 }

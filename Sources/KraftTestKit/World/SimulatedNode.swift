@@ -23,6 +23,13 @@ enum NodeEvent {
     case segmentFailed(UInt64, isOutOfSpace: Bool = false)
     case logRead(LogRead)
     case logReadFailed(LogRead)
+    case snapshotCaptured(SnapshotName, byteCount: Int)
+    case snapshotCaptureFailed(SnapshotName)
+    case snapshotRead(SnapshotRead)
+    case snapshotReadFailed(SnapshotRead)
+    case snapshotWritten(SnapshotWrite.ID)
+    case snapshotWriteFailed(SnapshotWrite.ID)
+    case restored(SnapshotRestore)
     case endTurn
 }
 
@@ -89,6 +96,9 @@ final class SimulatedNode<Machine: StateMachine> {
     var closedInTurn: [ConnectionID] = []
     var pendingWrite: PendingWrite?
     var preparations: [SegmentPreparation] = []
+    /// Whole files of snapshots that are being written.
+    var captures: [(name: SnapshotName, bytes: [UInt8])] = []
+    var snapshotWrites: [SnapshotWrite] = []
     var spareEffects = Effects()
     /// Places of requests that may not have ended.
     var openRequests: [Int] = []
@@ -106,6 +116,9 @@ final class SimulatedNode<Machine: StateMachine> {
     /// Nor for writes into segments that are there, as on disks that copy on write.
     var isFullForWrites = false
     var nextReadFails = false
+    var nextCaptureFails = false
+    var nextSnapshotReadFails = false
+    var nextSnapshotWriteFails = false
     /// Syncs take long until then.
     var slowUntil: UInt64 = 0
     /// Nothing that is ordered of the disk ends before then.
@@ -173,6 +186,8 @@ final class SimulatedNode<Machine: StateMachine> {
         closedInTurn.removeAll()
         pendingWrite = nil
         preparations.removeAll()
+        captures.removeAll()
+        snapshotWrites.removeAll()
         openRequests.removeAll()
         isFenced = false
         isHandingOver = false

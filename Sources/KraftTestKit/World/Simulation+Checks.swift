@@ -100,7 +100,8 @@ extension Simulation {
         report(
             oracles.logs.checkCompleteness(
                 track, leader: node.id, term: look.term,
-                isThorough: pastCoverage[.leadersElected] % 16 == 0, terms: terms))
+                base: look.base.index, isThorough: pastCoverage[.leadersElected] % 16 == 0,
+                terms: terms))
         report(
             oracles.durability.checkVotes(
                 track, leader: node.id, term: look.term, by: memberships))
@@ -154,18 +155,23 @@ extension Simulation {
     func matchLogs(depth: Int) {
         pastCoverage.count(.logsMatched)
         for group in groupNames.indices {
-            let sides = nodes.compactMap { node -> (NodeID, Int, LogIndex, LogOracle.Terms)? in
+            typealias Side = (NodeID, Int, LogIndex, LogIndex, LogOracle.Terms)
+            let sides = nodes.compactMap { node -> Side? in
                 guard let box = node.box, let replica = node.replica(of: group),
                     let look = replica.lastLook
                 else { return nil }
                 let slot = replica.slot
+                // Its turn may not have ended: then its log has begun further on since it was seen.
                 return (
-                    node.id, replica.track, look.last, { EngineView.term(box.engine, $0, slot) }
+                    node.id, replica.track, EngineView.base(box.engine, slot), look.last,
+                    { EngineView.term(box.engine, $0, slot) }
                 )
             }
             for (place, a) in sides.enumerated() {
                 for b in sides[(place + 1)...] where a.1 == b.1 {
-                    report(LogOracle.match((a.0, a.2, a.3), (b.0, b.2, b.3), depth: depth))
+                    report(
+                        LogOracle.match(
+                            (a.0, a.3, a.4), (b.0, b.3, b.4), depth: depth, base: max(a.2, b.2)))
                 }
             }
         }
@@ -186,15 +192,25 @@ extension Simulation {
     func followDisk(of node: SimulatedNode<Machine>, isAgain: Bool = false) {
         pastCoverage.count(.disksInspected)
         var finding: Finding?
+        // By group: what the newest checkpoint says that the entries before it came to.
+        var snapshots: [(group: GroupID, reference: SnapshotReference?)] = []
         do throws(KraftError) {
             try node.disk.follow { record in
                 guard finding == nil else { return }
+                if case .checkpoint(let id, _, _, _, let snapshot, _) = record {
+                    snapshots.removeAll { $0.group == id }
+                    snapshots.append((id, snapshot))
+                }
+                if case .groupRemoved(let id, _) = record {
+                    snapshots.removeAll { $0.group == id }
+                }
                 finding = oracles.see(record, node: node.position, isAgain: isAgain)
             }
         } catch {
             finding = (.durability, "a durable log can't be read: \(error)")
         }
         report(finding)
+        for (_, reference) in snapshots { check(reference, of: node) }
     }
 
     /// A crash may have changed what is durable: the disk is read anew, and nothing may be missing.
@@ -224,7 +240,12 @@ enum EngineView {
             commit: glance.commitIndex, applied: glance.appliedIndex, last: glance.lastIndex,
             lastTerm: glance.role == .leader
                 ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
+            base: glance.base,
             configurations: glance.configurations)
+    }
+
+    static func base(_ engine: borrowing Engine, _ slot: GroupSlot) -> LogIndex {
+        engine.glance(at: slot).base.index
     }
 
     static func term(

@@ -9,6 +9,7 @@ enum DiskStep {
     case nameSegment(UInt64)
     case syncFolder(UInt64)
     case read(LogRead)
+    case snapshot(SnapshotStep)
 }
 
 /// How a log write can fail; the node then fences itself.
@@ -83,11 +84,12 @@ extension Simulation {
             } else {
                 deliver(.logRead(read), to: node, life: life)
             }
+        case .snapshot(let step): perform(step, node)
         }
     }
 
     /// Whether the power fails at this boundary between two steps of the disk.
-    private func losesPowerNow(_ node: SimulatedNode<Machine>) -> Bool {
+    func losesPowerNow(_ node: SimulatedNode<Machine>) -> Bool {
         guard let left = node.diskStepsUntilCrash else { return false }
         guard left > 0 else {
             pastCoverage.count(.crashesBetweenDiskSteps)
@@ -108,7 +110,7 @@ extension Simulation {
         node.pendingWrite?.failure = failure
         if failure == .write {
             pastCoverage.count(.logWriteFailures)
-            cache(part: diskRandom.below(pending.bytes.count + 1), of: pending, node)
+            cache(part: sectors(of: pending), of: pending, node)
             node.pendingWrite = nil
             deliver(.logWriteFailed(id), to: node, life: node.life)
             return
@@ -140,7 +142,13 @@ extension Simulation {
             segment: pending.write.segment)
     }
 
-    private var drawsFailure: Bool {
+    /// Some whole sectors of a write: less is never written.
+    private func sectors(of pending: SimulatedNode<Machine>.PendingWrite) -> Int {
+        let size = SimulatedDisk.sectorSize
+        return diskRandom.below(pending.bytes.count / size + 1) * size
+    }
+
+    var drawsFailure: Bool {
         options.disk.failurePerMillion > 0
             && diskRandom.below(1_000_000) < options.disk.failurePerMillion
     }
@@ -194,7 +202,7 @@ extension Simulation {
             deliver(.segmentFailed(number), to: node, life: node.life)
             return
         }
-        if time < node.fullUntil {
+        if time < node.fullUntil, preparation.recycles == nil {
             node.preparations.removeAll { $0.number == number }
             pastCoverage.count(.segmentsOutOfSpace)
             deliver(.segmentFailed(number, isOutOfSpace: true), to: node, life: node.life)
@@ -233,7 +241,7 @@ extension Simulation {
     /// The process ends in the middle of whatever the disk was doing for it.
     func abandonDisk(of node: SimulatedNode<Machine>) {
         if let pending = node.pendingWrite, !pending.isCached {
-            let count = diskRandom.below(pending.bytes.count + 1)
+            let count = sectors(of: pending)
             if count < pending.bytes.count { pastCoverage.count(.writesCutByKill) }
             cache(part: count, of: pending, node)
         }

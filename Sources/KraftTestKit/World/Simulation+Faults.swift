@@ -145,6 +145,43 @@ extension Simulation {
         nodes[position(of: node)].nextReadFails = true
     }
 
+    /// The node's next snapshot can't be written.
+    public func failNextCapture(_ node: NodeID) {
+        nodes[position(of: node)].nextCaptureFails = true
+    }
+
+    /// The next part of another node's snapshot can't be written.
+    public func failNextSnapshotWrite(_ node: NodeID) {
+        nodes[position(of: node)].nextSnapshotWriteFails = true
+    }
+
+    /// The next part of a snapshot that this node wants to send can't be read.
+    public func failNextSnapshotRead(_ node: NodeID) {
+        nodes[position(of: node)].nextSnapshotReadFails = true
+    }
+
+    /// A bit of the newest snapshot of a group that a node holds changes on its disk. Says whether
+    /// there is one.
+    @discardableResult
+    public func rotSnapshot(of group: String, on node: NodeID) -> Bool {
+        let node = nodes[position(of: node)]
+        guard let replica = node.replica(of: position(of: group)) else { return false }
+        let id = oracles.ids[replica.track]
+        let newest = node.disk.snapshots.filter { $0.name.group == id }
+            .max { $0.name.position.index < $1.name.position.index }
+        let bit = Int(truncatingIfNeeded: diskRandom.next() >> 1)
+        guard let newest, node.disk.rot(newest.name, bit: bit) else { return false }
+        pastCoverage.count(.snapshotsRotten)
+        note("a snapshot of node \(node.id) rots")
+        return true
+    }
+
+    /// How many snapshots lie on a node's disk, unfinished ones too.
+    public func snapshotCount(on node: NodeID) -> Int {
+        let disk = nodes[position(of: node)].disk
+        return disk.snapshots.count + disk.unfinished.count
+    }
+
     /// No disk is slow, full or hangs any more, and no crash or failure that waits for one comes.
     public func calmDisks() {
         faultEra += 1
@@ -157,6 +194,9 @@ extension Simulation {
             node.nextWriteFailure = nil
             node.nextPreparationFails = false
             node.nextReadFails = false
+            node.nextCaptureFails = false
+            node.nextSnapshotReadFails = false
+            node.nextSnapshotWriteFails = false
         }
     }
 

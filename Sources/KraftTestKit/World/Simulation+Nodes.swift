@@ -58,6 +58,7 @@ extension Simulation {
         configuration.timing = options.timing
         configuration.log = options.log
         configuration.limits = options.limits
+        configuration.snapshots = options.snapshots
         return configuration
     }
 
@@ -75,6 +76,12 @@ extension Simulation {
             }
         } else if wish.isWanted, wish.voters.contains(node.id) {
             open(group, on: node)
+            // Where it missed a whole life of the group, it began that one only now.
+            if let slot = box.engine.slot(of: groupNames[group]),
+                box.engine.status(of: slot).incarnation < wish.incarnation
+            {
+                remove(group, slot, on: node)
+            }
         }
     }
 
@@ -210,6 +217,9 @@ extension Simulation {
         case .logReadFailed(let read):
             trace(node, 13, read.id)
             box.engine.step(.logReadFailed(read.id, reason: "simulated failure"), now: now)
+        case .snapshotCaptured, .snapshotCaptureFailed, .snapshotRead, .snapshotReadFailed,
+            .snapshotWritten, .snapshotWriteFailed, .restored:
+            handleSnapshot(event, node, box, now)
         case .logRead(let read):
             trace(node, 10, read.id)
             let bytes = node.disk.read(
@@ -284,7 +294,9 @@ extension Simulation {
         }
         for write in effects.logWrites { self.write(node, write) }
         for preparation in effects.segmentPreparations { prepare(node, preparation) }
+        for number in effects.segmentRemovals { node.disk.remove(number) }
         for read in effects.logReads { self.read(node, read) }
+        performSnapshots(effects, of: node)
         for ready in effects.readsReady { answer(node, token: ready.token, slot: ready.slot) }
         for completion in effects.completions {
             complete(node, completion, replies: effects.replyBytes.bytes)
@@ -295,7 +307,8 @@ extension Simulation {
     private func hear(_ notice: Notice, from node: SimulatedNode<Machine>) {
         switch notice {
         case .groupCreated(let slot, let name):
-            guard node.replica(at: slot) == nil,
+            // It may have been removed since.
+            guard node.replica(at: slot) == nil, node.box?.engine.slot(of: name) == slot,
                 let group = groupNames.firstIndex(of: name)
             else { return }
             // A leader took this node in.
@@ -323,6 +336,17 @@ extension Simulation {
             guard let status = node.box?.engine.status(of: slot) else { return }
             let what = "a message contradicts what \(status.name) on node \(node.id) knows"
             report((.durability, "\(what), life \(status.incarnation), term \(status.term)"))
+        case .snapshotTaken(_, let index, _):
+            note("node \(node.id) has a snapshot up to \(index)")
+        case .snapshotInstalled(_, let index, _):
+            note("node \(node.id) installs a snapshot up to \(index)")
+        case .snapshotFailed(_, let reason):
+            note("a snapshot fails on node \(node.id): \(reason)")
+        case .replicaDamaged(_, let reason):
+            note("node \(node.id) lost a group's state: \(reason)")
+            if !node.disk.snapshots.contains(where: \.isRotten) {
+                report((.durability, "node \(node.id) lost a group's state: \(reason)"))
+            }
         case .peerAlive(let peer, let isAlive):
             note("node \(node.id) takes node \(peer) for \(isAlive ? "alive" : "dead")")
         default: detail("node \(node.id): \(notice)")

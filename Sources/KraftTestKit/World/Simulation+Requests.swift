@@ -26,7 +26,7 @@ public enum RequestOutcome<Value> {
 /// What the simulation knows of one request. Its place in `Simulation.requests` is its token - 1.
 struct Request<Machine: StateMachine> {
     enum Kind {
-        case open, propose, read, transfer, remove, change, session
+        case open, propose, read, transfer, remove, change, session, snapshot
         /// A life of a group goes, so that the next may come.
         case replace
     }
@@ -45,7 +45,7 @@ struct Request<Machine: StateMachine> {
     var sessionTickets: [SessionOracle.Ticket] = []
     var change: SessionChange?
     var reply: RequestOutcome<Machine.Reply> = .pending
-    /// Of `session`.
+    /// Of `session` and `snapshot`.
     var sessions: RequestOutcome<[UInt8]> = .pending
     var answer: RequestOutcome<Machine.Answer> = .pending
     /// Done, refused or unknown, for any kind.
@@ -195,6 +195,26 @@ extension Simulation {
         return place
     }
 
+    /// Asks a node for a snapshot of its state of a group.
+    @discardableResult
+    public func snapshot(
+        _ group: String, on node: NodeID, timeout: Nanoseconds = .seconds(5)
+    ) -> RequestID {
+        let node = nodes[position(of: node)]
+        let token = begin(.snapshot, on: node, group: position(of: group), timeout: timeout)
+        let place = RequestID(place: Int(token) - 1)
+        guard let (box, replica) = usable(node, group: position(of: group)) else {
+            end(place.place, .refused(.nodeStopped))
+            return place
+        }
+        pastCoverage.count(.snapshotsAsked)
+        trace(node, 59, token)
+        let now = instant(node)
+        box.engine.snapshot(replica.slot, token: token, deadline: now + timeout, now: now)
+        touch(node)
+        return place
+    }
+
     /// Removes a group from one node, for good.
     @discardableResult
     public func removeGroup(_ group: String, on node: NodeID) -> RequestID {
@@ -336,6 +356,7 @@ extension Simulation {
             node.removedGroups.append(request.group)
         case .replace: reconcile(request.group, on: node)
         case .change: pastCoverage.count(.changesBegun)
+        case .snapshot: requests[place].sessions = .done(index: index, Array(bytes))
         case .transfer:
             pastCoverage.count(.transfersDone)
         case .session:

@@ -30,7 +30,7 @@ extension Simulation {
         return RequestID(place: place)
     }
 
-    /// How a change of sessions stands, with its reply.
+    /// How a change of sessions, or a request for a snapshot, stands, with its reply.
     public func sessionOutcome(of request: RequestID) -> RequestOutcome<[UInt8]> {
         requests[request.place].sessions
     }

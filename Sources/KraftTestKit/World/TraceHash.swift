@@ -6,6 +6,9 @@ public struct TraceHash: Hashable, Sendable {
 
     public init() {}
 
+    /// Goes on from a value.
+    public init(value: UInt64) { self.value = value }
+
     public mutating func mix(_ word: UInt64) {
         value = (value ^ word) &* 0x9E37_79B9_7F4A_7C15
         value ^= value >> 29

@@ -5,9 +5,9 @@ import KraftAdmin
 struct GroupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "group",
-        abstract: "Lists groups, shows one, changes who leads it and who is a member.",
+        abstract: "Lists groups, shows one, changes who leads it and who is in it, snapshots it.",
         subcommands: [
-            List.self, Show.self, Transfer.self, StepDown.self, Elect.self,
+            List.self, Show.self, Transfer.self, StepDown.self, Elect.self, Snapshot.self,
             GroupMembersCommand.self,
         ])
 
@@ -82,6 +82,21 @@ struct GroupCommand: AsyncParsableCommand {
             _ = try await options.client.send(
                 .POST, GroupCommand.path(name) + "/elect", body: body)
             print("\(name) elects")
+        }
+    }
+
+    struct Snapshot: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Writes a group's state on a node to a snapshot; its log there gives way.",
+            discussion: "Nodes take snapshots by themselves; this is for when it should be now.")
+        @Argument(help: "The group's name.") var name: String
+        @OptionGroup var options: ClientOptions
+
+        func run() async throws {
+            let taken = try await options.client.send(
+                .POST, GroupCommand.path(name) + "/snapshot"
+            ).json(SnapshotInfo.self)
+            print("\(name) is in a snapshot up to \(taken.index), \(taken.bytes) bytes")
         }
     }
 }

@@ -20,6 +20,11 @@ struct ReplicaInfo: Decodable, Equatable {
     var state: String
 }
 
+struct SnapshotInfo: Decodable {
+    var index: UInt64
+    var bytes: UInt64
+}
+
 struct ShardingInfo: Decodable {
     var groups: [Shard]
 

@@ -12,6 +12,7 @@ struct LogJSON: Encodable {
     var end: Place
     var lastSequence: UInt64
     var tornTail: Place?
+    var leftovers: [UInt64]
     var segments: [Segment]?
     var groups: [Group]?
 
@@ -34,8 +35,6 @@ struct LogJSON: Encodable {
         var number: UInt64
         var bytes: Int
         var used: Int
-        var read: Bool
-        var batches: UInt64
         var records: Int
         var groups: [Share]
     }
@@ -54,6 +53,7 @@ struct LogJSON: Encodable {
         var replicaTerm: UInt64
         var replicaIndex: UInt64
         var witness: Bool
+        var damaged: Bool
         var first: UInt64
         var last: UInt64
         var firstTerm: UInt64
@@ -91,6 +91,7 @@ struct LogJSON: Encodable {
         end = Place(report.end)
         lastSequence = report.lastSequence
         tornTail = report.tornTail.map(Place.init)
+        leftovers = report.leftovers
         segments = report.segments.map(LogJSON.segment)
         groups = report.groups.map(LogJSON.group)
     }
@@ -103,7 +104,7 @@ struct LogJSON: Encodable {
     private static func segment(_ segment: LogReport.Segment) -> Segment {
         Segment(
             number: segment.number, bytes: segment.byteCount, used: segment.end,
-            read: segment.isRead, batches: segment.batchCount, records: segment.recordCount,
+            records: segment.recordCount,
             groups: segment.shares.map {
                 Share(
                     id: hex($0.group.rawValue), records: $0.recordCount, entries: $0.entryCount,
@@ -116,7 +117,7 @@ struct LogJSON: Encodable {
             id: hex(group.id.rawValue), name: group.name.string, incarnation: group.incarnation,
             replicaTerm: group.replica.added.term.rawValue,
             replicaIndex: group.replica.added.index.rawValue, witness: group.isWitness,
-            first: group.first.rawValue, last: group.last.rawValue,
+            damaged: group.isDamaged, first: group.first.rawValue, last: group.last.rawValue,
             firstTerm: group.firstTerm.rawValue, lastTerm: group.lastTerm.rawValue,
             bytes: group.byteCount, oldest: group.oldestEntry.map(Place.init),
             term: group.term.rawValue, vote: group.vote.isNone ? nil : group.vote.rawValue,

@@ -18,8 +18,10 @@ struct LogText {
     /// Whether it is sound, and why not.
     var verdict: [String] {
         guard report.isSound else {
+            let damaged = report.groups.filter(\.isDamaged).map(\.name.string)
+            let groups = damaged.isEmpty ? "none" : damaged.joined(separator: " ")
             return report.damages.map { "damaged: \($0.reason)" }
-                + ["a node doesn't believe this log; see docs/operations.md"]
+                + ["groups that may have lost something, of those that are left: \(groups)"]
         }
         let records = report.segments.reduce(0) { $0 + $1.recordCount }
         var lines = [
@@ -50,20 +52,20 @@ struct LogText {
     }
 
     private var segments: [String] {
-        var table = TextTable("segment", "bytes", "used", "batches", "records", "most of")
+        var table = TextTable("segment", "bytes", "used", "records", "most of")
         for segment in report.segments {
-            guard segment.isRead else {
-                let word = segment.owner == nil ? "header damaged" : "not read"
-                table.add("\(segment.number)", "\(segment.byteCount)", "-", "-", "-", word)
+            guard segment.owner != nil else {
+                table.add("\(segment.number)", "\(segment.byteCount)", "-", "-", "header damaged")
                 continue
             }
             let most = segment.shares.sorted { $0.byteCount > $1.byteCount }.prefix(3)
                 .map { "\(name($0.group)) \($0.byteCount)" }
             table.add(
                 "\(segment.number)", "\(segment.byteCount)", "\(segment.end)",
-                "\(segment.batchCount)", "\(segment.recordCount)", most.joined(separator: ", "))
+                "\(segment.recordCount)", most.joined(separator: ", "))
         }
-        return table.lines
+        let leftovers = report.leftovers.map { "segment \($0) was given back" }
+        return table.lines + leftovers
     }
 
     private func name(_ id: GroupID) -> String {
@@ -78,7 +80,8 @@ struct LogText {
             let members = group.members.map { "\($0.node):\($0.kind.word)" }
             let added = group.replica.added
             table.add(
-                group.name.string, "\(group.incarnation)",
+                group.name.string + (group.isDamaged ? " (damaged)" : ""),
+                "\(group.incarnation)",
                 added == .start ? "first" : "\(added.term).\(added.index)", "\(group.first)",
                 "\(group.last)", "\(group.firstTerm)-\(group.lastTerm)", "\(group.byteCount)",
                 group.oldestEntry.map { "\($0.segment)" } ?? "-", "\(group.term)",

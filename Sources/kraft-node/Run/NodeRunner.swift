@@ -88,6 +88,7 @@ struct NodeRunner {
             configuration.timing.leaseDuration = .milliseconds(lease)
         }
         configuration.timing.catchUpTimeout = .milliseconds(settings.catchUpMilliseconds)
+        settings.storage.apply(to: &configuration)
         return configuration
     }
 

@@ -46,6 +46,18 @@ struct RunCommand: AsyncParsableCommand {
     var leaseMs: String?
     @Option(help: "How long new members of a group may take to catch up. (default: 60000)")
     var catchUpMs: String?
+    @Option(help: "A group's log gives way to a snapshot after so many entries. (default: 100000)")
+    var snapshotEntries: String?
+    @Option(help: "… or after so many bytes of them. (default: 67108864)")
+    var snapshotBytes: String?
+    @Option(help: "… or after so much time, if anything came; 0 is off. (default: 0)")
+    var snapshotIntervalMs: String?
+    @Option(help: "Bytes of snapshots written, and sent, in a second. (default: 67108864)")
+    var snapshotRateBytes: String?
+    @Option(help: "Size of a file of the log, from 8388608. (default: 33554432)")
+    var logSegmentBytes: String?
+    @Option(help: "The log gives its oldest files back above that size. (default: 536870912)")
+    var logBudgetBytes: String?
     @Option(help: "A YAML file with settings.") var config: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
@@ -71,7 +83,11 @@ struct RunCommand: AsyncParsableCommand {
                 (.id, id), (.dataDirectory, dataDir), (.listen, listen), (.advertise, advertise),
                 (.http, http), (.clusterID, clusterId), (.peers, peers), (.join, join),
                 (.groups, groups), (.router, router), (.leaseMilliseconds, leaseMs),
-                (.catchUpMilliseconds, catchUpMs), (.logLevel, logLevel),
+                (.catchUpMilliseconds, catchUpMs), (.snapshotEntries, snapshotEntries),
+                (.snapshotBytes, snapshotBytes), (.snapshotMilliseconds, snapshotIntervalMs),
+                (.snapshotRate, snapshotRateBytes), (.logSegmentBytes, logSegmentBytes),
+                (.logBudgetBytes, logBudgetBytes),
+                (.logLevel, logLevel),
             ]),
             SettingsLayer(environment: environment),
         ]

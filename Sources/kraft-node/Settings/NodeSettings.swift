@@ -19,6 +19,7 @@ struct NodeSettings: Equatable {
     var leaseMilliseconds: UInt64?
     /// How long new members of a group may take to catch up.
     var catchUpMilliseconds: UInt64
+    var storage: StorageSettings
     var logLevel: Logger.Level
 
     static let groupLimit = 10_000
@@ -69,6 +70,7 @@ struct NodeSettings: Equatable {
         leaseMilliseconds = lease == 0 ? nil : lease
         catchUpMilliseconds = try reader.milliseconds(
             .catchUpMilliseconds, default: "60000", 100...86_400_000)
+        storage = try StorageSettings(reader)
         peers = try NodeSettings.peers(reader, node: node)
         join = try NodeSettings.join(reader)
         if !join.isEmpty, advertise == nil, listen.port == 0 || listen.isWildcard {
@@ -134,7 +136,7 @@ struct NodeSettings: Equatable {
 }
 
 /// Understands the settings one by one.
-private struct SettingsReader {
+struct SettingsReader {
     var layers: [SettingsLayer]
 
     func entry(_ field: SettingsField) -> SettingsLayer.Entry? {
@@ -170,6 +172,17 @@ private struct SettingsReader {
             "a number of milliseconds from \(range.lowerBound) to \(range.upperBound)"
         ) { text in
             UInt64(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    func number(
+        _ field: SettingsField, default number: Int, _ range: ClosedRange<Int>
+    ) throws(SettingsError) -> Int {
+        try value(
+            field, default: "\(number)",
+            "a number from \(range.lowerBound) to \(range.upperBound)"
+        ) { text in
+            Int(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 

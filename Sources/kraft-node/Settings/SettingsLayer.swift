@@ -12,6 +12,12 @@ enum SettingsField: String, CaseIterable, Sendable {
     case router
     case leaseMilliseconds = "lease-ms"
     case catchUpMilliseconds = "catch-up-ms"
+    case snapshotEntries = "snapshot-entries"
+    case snapshotBytes = "snapshot-bytes"
+    case snapshotMilliseconds = "snapshot-interval-ms"
+    case snapshotRate = "snapshot-rate-bytes"
+    case logSegmentBytes = "log-segment-bytes"
+    case logBudgetBytes = "log-budget-bytes"
     case logLevel = "log-level"
 
     /// Its name in the environment: `data-dir` is `KRAFT_DATA_DIR`.

@@ -191,7 +191,53 @@ enum WireSamples {
                 out.write(group.rawValue)
                 out.write(position: .init(index: LogIndex(8), term: Term(2)))
             },
+            offer, fetch(NodeMessage.Fetch(name: snapshot, offset: 4_096, count: 512)),
+            fetchEnd(NodeMessage.FetchEnd(name: snapshot, reason: .busy)),
+            chunk(snapshot, 512, [1, 2, 3, 4, 5]),
         ]
+    }
+
+    static let snapshot = SnapshotName(
+        group: group, position: EntryPosition(index: LogIndex(9), term: Term(2)), nonce: 4_711)
+
+    private static var offer: [UInt8] {
+        guard let membership else { return [] }
+        var envelope = RaftEnvelope(group: group, to: replica)
+        envelope.snapshot = SnapshotReference(name: snapshot, byteCount: 100_000)
+        let message = Message.snapshot(
+            .init(
+                term: Term(3), position: snapshot.position,
+                configuration: .init(index: LogIndex(4), membership: membership)))
+        return bytes(of: message, entries: .init(start: nil, count: 0), envelope)
+    }
+
+    private static func write(_ name: SnapshotName, into out: inout ByteWriter) {
+        out.write(name.group.rawValue)
+        out.write(position: name.position)
+        out.write(name.nonce)
+    }
+
+    private static func fetch(_ m: NodeMessage.Fetch) -> [UInt8] {
+        message(.fetch) { out in
+            write(m.name, into: &out)
+            out.write(m.offset)
+            out.write(m.count)
+        }
+    }
+
+    private static func fetchEnd(_ m: NodeMessage.FetchEnd) -> [UInt8] {
+        message(.fetchEnd) { out in
+            write(m.name, into: &out)
+            out.write(m.reason.rawValue)
+        }
+    }
+
+    private static func chunk(_ name: SnapshotName, _ offset: UInt64, _ bytes: [UInt8]) -> [UInt8] {
+        message(.chunk) { out in
+            write(name, into: &out)
+            out.write(offset)
+            out.writeBlob(bytes)
+        }
     }
 
     /// What was read, as it should have been written.
@@ -262,6 +308,9 @@ enum WireSamples {
                 out.write(m.group.rawValue)
                 out.write(position: m.replica.added)
             }
+        case .fetch(let m): fetch(m)
+        case .fetchEnd(let m): fetchEnd(m)
+        case .chunk(let name, let offset, let part): chunk(name, offset, Array(part))
         }
     }
 
@@ -282,6 +331,29 @@ enum WireSamples {
     static let record: GroupRecord? = {
         guard let name = GroupName("group-a"), let membership else { return nil }
         return GroupRecord(name: name, incarnation: 2, replica: replica, base: membership)
+    }()
+
+    static let checkpoint: Checkpoint? = {
+        guard let record, let membership else { return nil }
+        let base = EntryPosition(index: LogIndex(1), term: Term(1))
+        let name = SnapshotName(
+            group: LogUnderTest.group, position: EntryPosition(index: LogIndex(2), term: Term(1)), nonce: 7)
+        return Checkpoint(
+            record: record, hardState: HardState(term: Term(2), vote: 3), base: base,
+            configuration: .init(index: LogIndex(1), membership: membership),
+            snapshot: SnapshotReference(name: name, byteCount: 4_711), isReset: false)
+    }()
+
+    static let nodeLists: NodeLists = {
+        var lists = NodeLists()
+        lists.note(
+            BootRecord(
+                store: 7, lives: 3, leaseMilliseconds: 500, earlierLeaseMilliseconds: 400, boot: 9))
+        for entry in roster { lists.note(entry) }
+        lists.note(PeerIdentity(store: 7, lives: 3, boot: 9), of: 2)
+        if let name = GroupName("group-b") { lists.note(tombstone: 3, of: name) }
+        lists.note(former: replica, of: GroupID(9))
+        return lists
     }()
 
     static let hello = Hello(

@@ -64,7 +64,8 @@ struct EndpointTests {
             ("POST /v1/sessions", .openSession),
             ("POST /v1/groups/kv-0/members", .changeMembers(name)),
             ("POST /v1/groups/kv-0/step-down", .stepDown(name)),
-            ("POST /v1/groups/kv-0/elect", .elect(name)), ("GET /v1/plans", .plans),
+            ("POST /v1/groups/kv-0/elect", .elect(name)),
+            ("POST /v1/groups/kv-0/snapshot", .snapshotGroup(name)), ("GET /v1/plans", .plans),
             ("GET /v1/plans/kv-0@1.2", .plan("kv-0@1.2")),
             ("GET /v1/plans/kv-0%401.2", .plan("kv-0@1.2")), ("GET /v1/plans/7", .plan("7")),
             ("POST /v1/cluster/join", .joinCluster), ("POST /v1/cluster/leave", .leaveCluster),
@@ -78,7 +79,7 @@ struct EndpointTests {
         arguments: [
             "GET /", "GET /v1/kv", "POST /v1/txn", "POST /v1/groups",
             "DELETE /v1/groups/a", "POST /v1/groups/a/split", "POST /v1/groups/a/merge",
-            "POST /v1/groups/a/move", "POST /v1/groups/a/snapshot",
+            "POST /v1/groups/a/move",
             "GET /v1/groups/a/explain", "POST /v1/cluster/maintenance",
             "GET /v1/cluster/migrations", "DELETE /v1/cluster/migrations/3",
             "POST /v1/cluster/rebalance", "POST /v1/queues/q/enqueue", "GET /v1/queues/q/stats",
@@ -103,6 +104,7 @@ struct EndpointTests {
         arguments: [
             "POST /v1/kv/a", "PATCH /v1/kv/a", "GET /v1/kv/a/append", "PUT /v1/groups",
             "POST /healthz", "GET /v1/groups/a/transfer", "POST /v1/cluster/info",
+            "GET /v1/groups/a/snapshot",
             "GET /v1/sessions", "DELETE /v1/sessions",
         ])
     func wrongMethod(request: String) {

@@ -42,6 +42,32 @@ struct SettingsTests {
         #expect(settings.peers == [1: "127.0.0.1:7101", 2: "127.0.0.1:7102"])
     }
 
+    @Test("say when logs give way to snapshots, and what that may cost")
+    func storage() throws {
+        let plain = try settings(minimum).storage
+        #expect(plain.snapshotEntries == 100_000)
+        #expect(plain.snapshotBytes == 64 << 20)
+        #expect(plain.snapshotMilliseconds == 0)
+        let told = try settings(
+            minimum + [
+                (.snapshotEntries, "7"), (.logSegmentBytes, "8388608"),
+                (.logBudgetBytes, "99999999"),
+            ],
+            environment: ["KRAFT_SNAPSHOT_BYTES": "1024", "KRAFT_SNAPSHOT_RATE_BYTES": "100000"],
+            yaml: "snapshot-interval-ms: 60000\n"
+        ).storage
+        var configuration = KraftConfiguration(node: 1, dataDirectory: "d", listen: "127.0.0.1:0")
+        told.apply(to: &configuration)
+        #expect(configuration.snapshots.entryLimit == 7)
+        #expect(configuration.snapshots.tailEntries == 0)
+        #expect(configuration.snapshots.sizeLimitBytes == 1_024)
+        #expect(configuration.snapshots.interval == .seconds(60))
+        #expect(configuration.snapshots.bytesPerSecond == 100_000)
+        #expect(configuration.log.segmentSizeBytes == 8 << 20)
+        #expect(configuration.log.budgetSizeBytes == 99_999_999)
+        _ = try KraftMultiRaft(configuration)
+    }
+
     @Test("a flag wins over the environment, which wins over the file")
     func layers() throws {
         let yaml = "groups: 3\nrouter: range\nlog-level: debug\n"
@@ -111,6 +137,8 @@ struct SettingsTests {
             (.listen, "7001"), (.listen, "a:65536"), (.listen, "::1:80"), (.http, "localhost"),
             (.advertise, "a:0"), (.clusterID, ""), (.groups, "0"), (.groups, "10001"),
             (.router, "custom"), (.router, "Hash"), (.logLevel, "loud"),
+            (.snapshotEntries, "0"), (.snapshotBytes, "many"), (.snapshotMilliseconds, "-1"),
+            (.snapshotRate, "1"), (.logSegmentBytes, "4096"), (.logBudgetBytes, "0"),
         ])
     func badValues(field: SettingsField, text: String) {
         let words = complaint(minimum.filter { $0.0 != field } + [(field, text)])

@@ -138,6 +138,12 @@ private struct ForgetfulStore: StateMachine {
     }
 
     func digest() -> UInt64 { store.digest() }
+
+    func snapshot() -> StoreSnapshot { store.snapshot() }
+    mutating func restore(from pieces: inout SnapshotPieces) throws {
+        try store.restore(from: &pieces)
+        earlier = store
+    }
 }
 
 @Suite("Histories of simulated clusters")

@@ -1,0 +1,111 @@
+import CXXHash
+
+/// Checksums of a batch sector by sector, so that whoever finds it broken can tell how.
+///
+/// A segment is all zero before it is used, and a disk writes a sector whole or not at all. So of a
+/// write that power cut short each sector holds what was written there, or zeros; whatever else is
+/// there has rotted. See the decision "Torn or rotten".
+///
+/// The sums stand in sectors of their own behind the batch's records. Each of those is sealed by
+/// itself, as any of them may be missing.
+enum SectorSums {
+    static let sectorSize = 512
+    /// 8 bytes of seal, then 4 bytes for each sector before.
+    static let sealSize = 8
+    static let sumsPerTable = (sectorSize - sealSize) / 4
+
+    /// How many sectors `byteCount` bytes take, and how many their sums.
+    @inline(__always)
+    static func sectors(for byteCount: Int) -> (content: Int, tables: Int) {
+        let content = (byteCount + sectorSize - 1) / sectorSize
+        return (content, (content + sumsPerTable - 1) / sumsPerTable)
+    }
+
+    /// What a batch of `byteCount` bytes of header and records takes, sums and padding included.
+    @inline(__always)
+    static func paddedCount(for byteCount: Int) -> Int {
+        let sectors = sectors(for: byteCount)
+        return LogFormat.roundUp(
+            (sectors.content + sectors.tables) * sectorSize, to: LogFormat.blockSize)
+    }
+
+    private static func sum(_ sector: UnsafeRawPointer) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXH3_64bits(sector, sectorSize))
+    }
+
+    /// Zeroes what lies behind `byteCount` bytes of a batch at `base`, which stands at `offset` of
+    /// its segment, and puts the sums of what lies before into it.
+    static func seal(
+        _ base: UnsafeMutableRawPointer, byteCount: Int, nonce: UInt64, offset: Int
+    ) {
+        let sectors = sectors(for: byteCount)
+        let rest = paddedCount(for: byteCount) - byteCount
+        (base + byteCount).initializeMemory(as: UInt8.self, repeating: 0, count: rest)
+        for table in 0..<sectors.tables {
+            let start = (sectors.content + table) * sectorSize
+            let first = table * sumsPerTable
+            let count = min(sumsPerTable, sectors.content - first)
+            let target = base + start
+            for number in 0..<count {
+                let sum = sum(base + (first + number) * sectorSize)
+                target.storeBytes(
+                    of: sum.littleEndian, toByteOffset: sealSize + 4 * number, as: UInt32.self)
+            }
+            let seal = seal(of: target, nonce: nonce, offset: offset + start)
+            target.storeBytes(of: seal.littleEndian, as: UInt64.self)
+        }
+    }
+
+    private static func seal(of table: UnsafeRawPointer, nonce: UInt64, offset: Int) -> UInt64 {
+        LogFormat.checksum(
+            UnsafeRawBufferPointer(start: table + sealSize, count: sectorSize - sealSize),
+            seed: nonce ^ UInt64(offset))
+    }
+
+    // MARK: Judging
+
+    enum Verdict: Hashable {
+        case sound
+        /// Sectors were never written, and all others are right.
+        case torn
+        /// A sector is neither what was written nor zero.
+        case rotten
+    }
+
+    /// What became of a batch whose header is right. `bytes` is its segment.
+    static func judge(
+        _ bytes: UnsafeRawBufferPointer, at offset: Int, byteCount: Int, nonce: UInt64
+    ) -> Verdict {
+        guard let start = bytes.baseAddress, bytes.count - offset >= paddedCount(for: byteCount)
+        else { return .rotten }
+        let base = start + offset
+        let sectors = sectors(for: byteCount)
+        var verdict = Verdict.sound
+        for table in 0..<sectors.tables {
+            let place = (sectors.content + table) * sectorSize
+            let target = base + place
+            let first = table * sumsPerTable
+            let count = min(sumsPerTable, sectors.content - first)
+            let seal = UInt64(littleEndian: target.loadUnaligned(as: UInt64.self))
+            guard seal == SectorSums.seal(of: target, nonce: nonce, offset: offset + place) else {
+                guard isZero(target) else { return .rotten }
+                verdict = .torn
+                continue
+            }
+            for number in 0..<count {
+                let sector = base + (first + number) * sectorSize
+                let sum = target.loadUnaligned(
+                    fromByteOffset: sealSize + 4 * number, as: UInt32.self)
+                if UInt32(littleEndian: sum) == SectorSums.sum(sector) { continue }
+                guard isZero(sector) else { return .rotten }
+                verdict = .torn
+            }
+        }
+        return verdict
+    }
+
+    static func isZero(_ sector: UnsafeRawPointer) -> Bool {
+        let words = UnsafeRawBufferPointer(start: sector, count: sectorSize)
+        return words.allSatisfy { $0 == 0 }
+    }
+}

@@ -1,0 +1,23 @@
+extension KraftMultiRaft {
+    /// Writes a group's state on this node to a snapshot, and lets the group's log here give way to
+    /// it. Returns what is the last entry in it and its size in bytes, when it is durable. A group
+    /// that has not changed since its last one is given no other.
+    ///
+    /// Snapshots are taken by themselves too (`KraftConfiguration.snapshots`). Throws `notFound`,
+    /// `conflict` where this node is a witness of the group, `unavailable` when it could not be done
+    /// in time: it may still come.
+    public func snapshot(
+        of name: String, timeout: Duration? = nil
+    ) async throws(KraftError) -> (index: LogIndex, byteCount: UInt64) {
+        let name = try GroupName(checking: name)
+        guard let runtime else { throw .notRunning(name) }
+        let deadline = Instant.after(timeout ?? configuration.requestTimeout)
+        let call = SnapshotCall(group: name)
+        return try await call.value { _ in
+            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
+                driver.snapshot(name, deadline: deadline, call: call)
+            }
+            return isTaken ? nil : .notRunning(name)
+        }.get()
+    }
+}
