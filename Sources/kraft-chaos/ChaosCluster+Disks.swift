@@ -47,6 +47,14 @@ extension ChaosCluster {
         return true
     }
 
+    /// What a node says of groups that its log may have lost something of; nil if there are none.
+    func damage(seenBy node: Int) async -> String? {
+        guard let body = try? await ask(.get, "/v1/health", of: node).body else { return nil }
+        let json = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
+        let reasons = json?["reasons"] as? [String] ?? []
+        return reasons.first { $0.contains("is damaged on this node") }
+    }
+
     func waitUntilWell(within limit: Duration) async throws {
         let deadline = ContinuousClock.now + limit
         while await !areAllWell() {

@@ -13,6 +13,8 @@ final class DiskNemesis: Nemesis {
         case refused(Int32, String)
         /// It runs, but the others don't let it in; their word, or its own.
         case keptOut(String)
+        /// It runs, and keeps out of groups that its log may have lost something of.
+        case stoodAside(String)
         /// None of these.
         case wrong(String)
     }
@@ -180,6 +182,10 @@ final class DiskNemesis: Nemesis {
             say("  \(what); it was kept out: \(word)")
             count(fault, "kept out")
             try await cluster.replaceFolder(of: node)
+        case .stoodAside(let word):
+            say("  \(what); it stood aside: \(word)")
+            count(fault, "stood aside")
+            try await cluster.replaceFolder(of: node)
         case .wrong(let word):
             throw ChaosCluster.Trouble(description: "\(what); \(word)")
         }
@@ -188,6 +194,7 @@ final class DiskNemesis: Nemesis {
     private func answer(of node: Int, logsFrom begin: [UInt64]) async -> Answer {
         let deadline = ContinuousClock.now + DiskNemesis.patience
         var keptOutSince: ContinuousClock.Instant?
+        var damagedSince: ContinuousClock.Instant?
         while ContinuousClock.now < deadline {
             if let code = cluster.exitCode(node) {
                 let word = cluster.lastWord(node)
@@ -202,6 +209,12 @@ final class DiskNemesis: Nemesis {
                 let since = keptOutSince ?? ContinuousClock.now
                 keptOutSince = since
                 if ContinuousClock.now - since > .seconds(2) { return .keptOut(word) }
+            }
+            if let word = await cluster.damage(seenBy: node) {
+                // If the others replace its replicas, they do so soon.
+                let since = damagedSince ?? ContinuousClock.now
+                damagedSince = since
+                if ContinuousClock.now - since > .seconds(12) { return .stoodAside(word) }
             }
             await pause(50)
         }
