@@ -19,10 +19,11 @@ TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench sim chaos soak mutants dialogues clean
+.PHONY: help setup build demo test lint format bench sim chaos chaos-disk soak mutants \
+	dialogues clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the system packages that are missing (apt), or says which
 	@scripts/setup
@@ -58,6 +59,12 @@ chaos: setup ## real nodes under kill, stop and partition, history checked: OPER
 	swift build $(CONFIG) --product kraft-node
 	swift build $(CONFIG) --product kraft-chaos
 	@$(BIN)/kraft-chaos --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
+		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+chaos-disk: setup ## real nodes whose folders are spoilt while they are down
+	swift build $(CONFIG) --product kraft-node
+	swift build $(CONFIG) --product kraft-chaos
+	@$(BIN)/kraft-chaos --disks --operations $(OPERATIONS) --seconds $(SECONDS_OF_CHAOS) \
 		$(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 soak: build ## new seeds of simulator and fuzzers for MINUTES=10, or simulated ones FROM=1 COUNT=…

@@ -94,6 +94,8 @@ public struct Completion {
         case nodeStopped = 8
         /// A transfer's target isn't a voter, or the transfer timed out.
         case transferFailed = 9
+        /// The leader's disk is full, and nobody else can lead: the group is read-only.
+        case diskFull = 10
         /// Another change of members is under way.
         case conflict = 20
         /// A change that doesn't fit the members of the group, or names a node that isn't in the
@@ -126,6 +128,12 @@ public enum Notice: Sendable {
     /// A write of the log takes too long (`true`: this node leads nothing meanwhile), or came to
     /// its end.
     case diskStalled(Bool)
+    /// There is no space for the log to grow (`true`), or there is again. Meanwhile others lead where
+    /// they can; where nobody can, the group is read-only.
+    case diskFull(Bool)
+    /// The log's writes take long, one after the other (`true`), or don't any more. Meanwhile others
+    /// lead where they can.
+    case diskSlow(Bool)
     /// A connection was refused or closed for what it sent; the reason is for a human.
     case connectionRefused(ConnectionID, peer: NodeID, reason: String)
     /// A message contradicted what this replica committed, or a second leader showed up in its

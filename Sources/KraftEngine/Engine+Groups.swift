@@ -152,6 +152,7 @@ extension Engine {
             groups.append(group)
             isLive.append(true)
         }
+        groups[slot].raft.isReluctant = isBurdened
         table.insert(recovered.id, slot: slot)
         slotOfName[recovered.name] = slot
         return slot
@@ -293,19 +294,9 @@ extension Engine {
     public mutating func handOver(now: Instant) {
         isHandingLeadersOver = true
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
-            let raft = groups[slot].raft
-            var best: Int?
-            for position in raft.progress.indices
-            where raft.membership.members[position].node != configuration.node
-                && raft.membership.canLead(position)
-            {
-                guard raft.progress[position].state != .unreachable else { continue }
-                if let known = best, raft.progress[known].match >= raft.progress[position].match {
-                    continue
-                }
-                best = position
-            }
-            if let best { startTransfer(slot, to: raft.membership.members[best].node, now: now) }
+            let best =
+                successor(of: slot) { !$0.isBurdened } ?? successor(of: slot) { _ in true }
+            if let best { startTransfer(slot, to: best, now: now) }
         }
     }
 

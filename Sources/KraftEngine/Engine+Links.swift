@@ -75,9 +75,7 @@ extension Engine {
     mutating func updateNodeDeadline() {
         var deadline = Instant.never
         if !joining.isDone, isIntroduced { deadline = joining.nextTry }
-        if let since = logWriteSince, !isDiskStalled {
-            deadline = min(deadline, since + timing.diskStallTimeout)
-        }
+        deadline = min(deadline, diskDeadline)
         for (place, peer) in peers.enumerated() {
             switch peer.link {
             case .down:
@@ -106,6 +104,7 @@ extension Engine {
         out.put(UInt32(clamping: groupsLed))
         out.put(UInt32(clamping: groups.count - freeSlots.count))
         out.put(bootRecord.leaseMilliseconds)
+        out.put(UInt8(isBurdened ? 1 : 0))
     }
 
     /// A beat binds its receiver, and its echo says since when the sender is bound.
@@ -113,6 +112,7 @@ extension Engine {
         peers[place].lastBeatHeard = beat.sequence
         peers[place].groupsLed = Int(beat.groupsLed)
         peers[place].groups = Int(beat.groups)
+        peers[place].isBurdened = beat.isBurdened
         if timing.leaseDuration > .zero {
             peers[place].promisedUntil = now + .milliseconds(UInt64(bootRecord.leaseMilliseconds))
         }
@@ -377,6 +377,7 @@ extension Engine {
         peers[place].queued.removeAll()
         peers[place].queuedBytes = 0
         peers[place].supportedUntil = .zero
+        peers[place].isBurdened = false
         peers[place].newIdentity = nil
         dropBulk(place, now: now)
         // Who has left only asks now and then whether it was taken in again.

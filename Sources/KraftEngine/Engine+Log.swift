@@ -159,8 +159,7 @@ extension Engine {
 
     mutating func logWritten(_ id: LogWrite.ID, now: Instant) {
         guard !isFenced, log.written(id) else { return }
-        logWriteSince = nil
-        if isDiskStalled { diskRecovered(now: now) }
+        writeEnded(now: now)
         // What waits was said before what is said now: an acknowledgement must not overtake a
         // rejection, which would seem to take it back.
         releaseDeferred(now: now)
@@ -183,12 +182,6 @@ extension Engine {
             bootBatch = 0
             updateNodeDeadline()
         }
-    }
-
-    private mutating func diskRecovered(now: Instant) {
-        isDiskStalled = false
-        effects.notices.append(.diskStalled(false))
-        for slot in groups.indices where isLive[slot] { touch(slot) }
     }
 
     // MARK: Reading back

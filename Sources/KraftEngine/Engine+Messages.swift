@@ -64,7 +64,7 @@ extension Engine {
             !groups[slot].isLeaving
         else { return }
         guard !groups[slot].isDamaged else { return }
-        if log.waitingBytes >= configuration.limits.logQueueBytes,
+        if !hasLogRoom,
             case .append(let append) = message, append.count > 0,
             !groups[slot].raft.holdsEntries(of: append)
         {
@@ -95,7 +95,7 @@ extension Engine {
     }
 
     mutating func answerDeclined(now: Instant) {
-        guard log.waitingBytes <= configuration.limits.logQueueBytes / 2 else { return }
+        guard hasLogRoom, log.waitingBytes <= configuration.limits.logQueueBytes / 2 else { return }
         let all = declined
         declined.removeAll(keepingCapacity: true)
         for one in all where isLive[one.slot] && groups[one.slot].serial == one.serial {

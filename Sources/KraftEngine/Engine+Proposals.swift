@@ -35,6 +35,9 @@ extension Engine {
             groups[slot].pendingBytes + command.count <= limits.pendingBytesPerGroup,
             waitingRequests < limits.pendingRequests, log.waitingBytes < limits.logQueueBytes
         else { return refuse(origin, .overloaded, leader: groups[slot].raft.leader) }
+        if disk.isReadOnly, groups[slot].raft.isLeader, !groups[slot].raft.isTransferring {
+            return refuse(origin, .diskFull)
+        }
         waitingRequests += 1
         groups[slot].pendingBytes += command.count
         if groups[slot].raft.isLeader, !groups[slot].raft.isTransferring {

@@ -19,11 +19,21 @@ extension Engine {
         while isGoingOn { isGoingOn = reclaimStep(&bytesLeft) }
     }
 
+    /// How many segments the log may take. On a full disk any that can be given back is one that needs
+    /// no new space, as long as there is room to write again what still counts there.
+    var reclaimBudget: Int {
+        let budget = reclaim.budgetSegments
+        guard disk.isFull, log.roomBytes > configuration.log.segmentSizeBytes / 2 else {
+            return budget
+        }
+        return min(budget, max(1, log.usedSegments - 1))
+    }
+
     /// Takes the next step; false when this turn should bring no other.
     private mutating func reclaimStep(_ bytesLeft: inout Int) -> Bool {
         switch reclaim.stage {
         case .idle:
-            guard log.usedSegments > reclaim.budgetSegments, log.isAtRest(log.firstSegment)
+            guard log.usedSegments > reclaimBudget, log.isAtRest(log.firstSegment)
             else { return false }
             reclaim.victim = log.firstSegment
             reclaim.allowance = reclaim.segmentLimit

@@ -56,6 +56,7 @@ public struct Engine: ~Copyable {
     let votesHeldUntil: Instant
     var logWriteSince: Instant?
     var isDiskStalled = false
+    var disk = DiskTrouble()
     /// Groups whose replica here must go.
     var leaving: [Int] = []
     var sparePool: [Block] = []
@@ -192,11 +193,12 @@ public struct Engine: ~Copyable {
         case .sent(let connection, let count): sent(connection, count, now: now)
         case .closed(let connection): closed(connection, now: now)
         case .logWritten(let id): logWritten(id, now: now)
-        case .segmentPrepared(let number): log.segmentPrepared(number)
+        case .segmentPrepared(let number): segmentPrepared(number, now: now)
         case .logRead(let id, let bytes): logRead(id, bytes, now: now)
-        case .logWriteFailed(_, let reason): fence("a log write failed: \(reason)", now: now)
-        case .segmentFailed(let number, let reason):
-            fence("log segment \(number) could not be prepared: \(reason)", now: now)
+        case .logWriteFailed(let id, let reason, let isOutOfSpace):
+            logWriteFailed(id, reason, isOutOfSpace: isOutOfSpace, now: now)
+        case .segmentFailed(let number, let reason, let isOutOfSpace):
+            segmentFailed(number, reason, isOutOfSpace: isOutOfSpace, now: now)
         case .logReadFailed(_, let reason): fence("a log read failed: \(reason)", now: now)
         case .snapshotCaptured(let name, let count): captured(name, byteCount: count, now: now)
         case .snapshotCaptureFailed(let name, let reason):
@@ -225,20 +227,24 @@ public struct Engine: ~Copyable {
         touched.removeAll(keepingCapacity: true)
         stage.removeAll()
         if !leaving.isEmpty { removeLeavers(now: now) }
-        if log.usedSegments > reclaim.budgetSegments || !reclaim.isIdle {
+        if log.usedSegments > reclaimBudget || !reclaim.isIdle {
             reclaimSpace()
             guard !isFenced else { return }
         }
         effects.segmentRemovals += log.takeRemovals()
-        while let preparation = log.takePreparation() {
-            effects.segmentPreparations.append(preparation)
+        if now >= disk.prepareAt || log.canRecycle {
+            while let preparation = log.takePreparation() {
+                effects.segmentPreparations.append(preparation)
+            }
         }
-        if let write = log.takeWrite() {
+        if let write = now >= disk.writeAt ? log.takeWrite() : nil {
             counters.logWrites += 1
             counters.logBytesWritten += UInt64(write.byteCount)
             effects.logWrites.append(write)
         }
-        if logWriteSince == nil, log.waitingBytes > 0 {
+        if logWriteSince == nil, log.waitingBytes > 0, !log.isWriteToRepeat,
+            log.isWriteUnderWay || !disk.isFull
+        {
             // Also while a segment is being prepared for it.
             logWriteSince = now
             updateNodeDeadline()
@@ -287,32 +293,13 @@ public struct Engine: ~Copyable {
         awake.removeLast(awake.count - kept)
     }
 
-    /// Whether the group's own timers count: not without a state machine, and a node that is about
-    /// to go doesn't campaign.
+    /// Whether the group's own timers count: not without a state machine; and a node that is about
+    /// to go, or can't write its vote down, doesn't campaign.
     func isTicking(_ slot: Int) -> Bool {
         // Who restores a state can't serve it soon: others may.
-        groups[slot].isRunning && !groups[slot].isDamaged
-            && (groups[slot].raft.isLeader
-                || !(isHandingLeadersOver || isDiskStalled || groups[slot].isRestoring))
-    }
-
-    /// A write of the log that doesn't end: whoever leads here can acknowledge nothing, and others
-    /// might.
-    private mutating func checkDisk(now: Instant) {
-        guard let since = logWriteSince, !isDiskStalled,
-            now >= since + configuration.timing.diskStallTimeout
-        else { return }
-        isDiskStalled = true
-        rare.diskStalls += 1
-        effects.notices.append(.diskStalled(true))
-        for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
-            // Alone, there is nobody to lead instead.
-            guard groups[slot].raft.membership.members.count > 1 else { continue }
-            groups[slot].raft.stepDown(now: now, effects: &raftEffects)
-            rare.leadersResigned += 1
-            absorb(slot, now: now)
-        }
-        updateNodeDeadline()
+        let isHindered = isHandingLeadersOver || isDiskStalled || disk.isUnwritable
+        return groups[slot].isRunning && !groups[slot].isDamaged
+            && (groups[slot].raft.isLeader || !(isHindered || groups[slot].isRestoring))
     }
 
     /// Has `endTurn` look at the group.
@@ -426,6 +413,10 @@ package struct RareBranches: Sendable {
     package var boundedReads: UInt64 = 0
     package var identitiesRefused: UInt64 = 0
     package var diskStalls: UInt64 = 0
+    package var disksFull: UInt64 = 0
+    package var disksSlow: UInt64 = 0
+    package var writesTriedAgain: UInt64 = 0
+    package var leadersShed: UInt64 = 0
     package var sessionRepeats: UInt64 = 0
     package var sessionRepeatsForgotten: UInt64 = 0
     package var sessionsExpired: UInt64 = 0

@@ -54,6 +54,11 @@ public struct EngineConfiguration: Sendable {
         /// A write of the log that takes longer is taken for a hanging disk: the node leads no more
         /// until it ends.
         public var diskStallTimeout = Nanoseconds.milliseconds(1_500)
+        /// When several writes of the log in a row take longer than this, the disk counts as slow:
+        /// the node hands its leaderships to nodes that fare better, if there are any.
+        public var diskSlowTimeout = Nanoseconds.milliseconds(400)
+        /// How long to wait before something is tried again for which the disk had no space.
+        public var diskFullPause = Nanoseconds.milliseconds(1_000)
         /// How long new members may take to catch up before the change is given up.
         public var catchUpTimeout = Nanoseconds.seconds(60)
         /// A connection that has not completed its handshake by then is closed.
@@ -76,6 +81,17 @@ public struct EngineConfiguration: Sendable {
         /// A batch is written at the latest when it holds this much.
         public var batchSizeBytes = 4 << 20
         public init() {}
+
+        /// Smaller segments and a smaller budget for a disk that is small: a 32nd and a quarter of it at
+        /// most, as far as commands of the size given allow.
+        package func fitted(diskSizeBytes: Int, commandSizeBytes: Int) -> LogLimits {
+            let need = LogFormat.roundUp(4 * commandSizeBytes, to: LogFormat.blockSize)
+            let share = diskSizeBytes / 32 / LogFormat.blockSize * LogFormat.blockSize
+            var fitted = self
+            fitted.segmentSizeBytes = min(segmentSizeBytes, max(need, share, 64 << 10))
+            fitted.budgetSizeBytes = min(budgetSizeBytes, diskSizeBytes / 4)
+            return fitted
+        }
     }
 
     /// When a group's log gives way to a snapshot of its state, and how snapshots move.

@@ -34,10 +34,15 @@ public enum Event {
     /// The write **and its sync** ended well: its bytes survive a power cut.
     case logWritten(LogWrite.ID)
     /// The write or its sync failed: the node fences itself, for good.
-    case logWriteFailed(LogWrite.ID, reason: String)
+    ///
+    /// `isOutOfSpace`: the write itself failed for lack of space, before anything was synced. Then
+    /// it is ordered again later, whole; a sync that fails is never that.
+    case logWriteFailed(LogWrite.ID, reason: String, isOutOfSpace: Bool = false)
     /// The segment file exists, zeroed, header and directory entry durable.
     case segmentPrepared(number: UInt64)
-    case segmentFailed(number: UInt64, reason: String)
+    /// It could not be made, and nothing of it is left. Lack of space is no fence: it is tried again
+    /// later.
+    case segmentFailed(number: UInt64, reason: String, isOutOfSpace: Bool = false)
     /// The bytes asked for; fewer at the end of the file.
     case logRead(LogRead.ID, UnsafeRawBufferPointer)
     case logReadFailed(LogRead.ID, reason: String)

@@ -270,7 +270,7 @@ struct LogRecovery {
 
     /// Behind the last batch there may be nothing, what is left of one torn write, or damage. Says
     /// whether something is lost there that no later batch gives away.
-    private mutating func judgeEnd() -> Bool {
+    mutating func judgeEnd() -> Bool {
         if newestPrepared > log.firstSegment + UInt64(log.nonces.count) - 1 {
             note(
                 LogDamage(

@@ -55,6 +55,8 @@ struct Peer {
     var ownAddress = ""
     var groupsLed = 0
     var groups = 0
+    /// It would rather not lead: its disk is full, slow or hanging.
+    var isBurdened = false
 
     var nextDial: Instant
     var dialPause: Nanoseconds

@@ -32,6 +32,9 @@ struct SharedLog {
         var end: LogPosition
         /// Of the records, without headers and padding of batches.
         var recordBytes: Int
+        /// Kept so that it can be given once more, if there was no space for it.
+        var order: LogWrite
+        var isToRepeat = false
     }
 
     private let identity: (node: NodeID, clusterID: String, store: UInt64)
@@ -191,7 +194,11 @@ struct SharedLog {
     /// The next write, if none is under way and there is something to write into a segment that
     /// is prepared.
     mutating func takeWrite() -> LogWrite? {
-        guard underWay == nil else { return nil }
+        if let write = underWay {
+            guard write.isToRepeat else { return nil }
+            underWay?.isToRepeat = false
+            return write.order
+        }
         closeBatch()
         guard let first = closed.first, first.position.segment <= preparedUpTo else { return nil }
         var pieces: [LogWrite.Piece] = []
@@ -213,15 +220,23 @@ struct SharedLog {
             recordBytes += batch.byteCount - LogFormat.batchHeaderSize
             taken += 1
         }
-        let write = Write(
-            id: nextWriteID, lastSequence: closed[taken - 1].sequence, start: first.position,
-            end: first.position + byteCount, recordBytes: recordBytes)
-        nextWriteID += 1
-        underWay = write
-        closed.removeFirst(taken)
-        return LogWrite(
-            id: write.id, segment: first.position.segment, offset: first.position.offset,
+        let order = LogWrite(
+            id: nextWriteID, segment: first.position.segment, offset: first.position.offset,
             pieces: pieces)
+        nextWriteID += 1
+        underWay = Write(
+            id: order.id, lastSequence: closed[taken - 1].sequence, start: first.position,
+            end: first.position + byteCount, recordBytes: recordBytes, order: order)
+        closed.removeFirst(taken)
+        return order
+    }
+
+    /// A write failed before anything was synced, so that nobody can have come to rely on it:
+    /// `takeWrite` gives it once more. False for one that isn't under way.
+    mutating func repeatWrite(_ id: LogWrite.ID) -> Bool {
+        guard let write = underWay, write.id == id, !write.isToRepeat else { return false }
+        underWay?.isToRepeat = true
+        return true
     }
 
     private func seal(_ batch: Batch, writeSequence: UInt64) {
@@ -275,6 +290,25 @@ struct SharedLog {
 
     mutating func segmentPrepared(_ number: UInt64) {
         if number == preparedUpTo + 1, number <= askedUpTo { preparedUpTo = number }
+    }
+
+    /// The segment isn't there; `takePreparation` asks for it once more.
+    mutating func preparationFailed(_ number: UInt64) {
+        if number == askedUpTo, number > preparedUpTo { askedUpTo = number - 1 }
+    }
+
+    /// The segment behind the one that is being filled is prepared.
+    var isSegmentAhead: Bool { preparedUpTo > end.segment }
+    /// A segment can be prepared without any space.
+    var canRecycle: Bool { !recyclable.isEmpty }
+    /// A write waits to be given once more.
+    var isWriteToRepeat: Bool { underWay?.isToRepeat ?? false }
+
+    /// What prepared segments can still take, behind all that was collected.
+    var roomBytes: Int {
+        let start = open.map { $0.position + $0.paddedCount } ?? end
+        guard start.segment <= preparedUpTo else { return 0 }
+        return (start.segment...preparedUpTo).reduce(-start.offset) { $0 + size(of: $1) }
     }
 
     // MARK: Giving back

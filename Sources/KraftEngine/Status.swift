@@ -59,6 +59,19 @@ public struct GroupStatus: Sendable {
     }
 }
 
+/// How a node's disk does.
+public enum DiskCondition: String, Sendable {
+    case sound
+    /// Several writes in a row took long: others lead where they can.
+    case slow
+    /// No space: others lead where they can; where nobody can, the group is read-only.
+    case full
+    /// A write doesn't end: the node leads nothing.
+    case stalled
+    /// A write or sync failed: the node is fenced.
+    case failed
+}
+
 /// Counters of one group on one node since it started.
 public struct GroupMetrics: Sendable {
     public var commandsApplied: UInt64 = 0

@@ -12,7 +12,9 @@ enum NodeMessage {
         /// How long the sender supports the receiver's leaderships from when it received the beat
         /// that it echoes; 0: no promise.
         var leaseMilliseconds: UInt32
-        static let size = 1 + 28
+        /// The sender's disk is full, slow or hanging: others should lead.
+        var isBurdened: Bool
+        static let size = 1 + 29
     }
 
     /// A client's command, on its way to the leader. It follows, as an entry of its kind holds it.
@@ -355,11 +357,14 @@ enum WireMessage {
                     code: try reader.read(), leader: NodeID(try reader.read()),
                     position: try reader.readPosition()))
         case .beat:
-            return .beat(
-                .init(
-                    sequence: try reader.read(), echo: try reader.read(),
-                    groupsLed: try reader.read(), groups: try reader.read(),
-                    leaseMilliseconds: try reader.read()))
+            var beat = NodeMessage.Beat(
+                sequence: try reader.read(), echo: try reader.read(),
+                groupsLed: try reader.read(), groups: try reader.read(),
+                leaseMilliseconds: try reader.read(), isBurdened: false)
+            let flags = try reader.read(UInt8.self)
+            guard flags <= 1 else { throw ByteReader.Malformed() }
+            beat.isBurdened = flags == 1
+            return .beat(beat)
         case .proposal: return try readProposal(from: &reader)
         case .outcome:
             let header = NodeMessage.ForwardedOutcome(

@@ -97,13 +97,13 @@ package final class File: Sendable {
     /// is unknown: don't try again.
     package func syncData() throws(LoopError) {
         let status = kraft_sync_data(descriptor)
-        guard status == 0 else { throw LoopError(status, "sync \(path)") }
+        guard status == 0 else { throw LoopError(status, "sync \(path)", isOfSync: true) }
     }
 
     /// As `syncData`, with the file's size and times.
     package func syncAll() throws(LoopError) {
         let status = kraft_sync_all(descriptor)
-        guard status == 0 else { throw LoopError(status, "sync \(path)") }
+        guard status == 0 else { throw LoopError(status, "sync \(path)", isOfSync: true) }
     }
 
     /// Takes the file for this process; false when another one has it.

@@ -20,7 +20,7 @@ extension KraftError {
 extension Completion.Refusal {
     var code: KraftError.Code {
         switch self {
-        case .unavailable, .groupStopped, .nodeStopped, .transferFailed: .unavailable
+        case .unavailable, .groupStopped, .nodeStopped, .transferFailed, .diskFull: .unavailable
         case .overloaded: .overloaded
         case .tooLarge: .tooLarge
         case .staleRoute: .staleRoute
@@ -47,6 +47,7 @@ extension Completion.Refusal {
         case .conflict: "another change of members is under way"
         case .badChange:
             "the change doesn't fit the group's members, or names a node that isn't in the cluster"
+        case .diskFull: "read-only: the leader's disk is full, and no other node can lead"
         case .transferFailed: "leadership could not be handed over in time"
         }
     }

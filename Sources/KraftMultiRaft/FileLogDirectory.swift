@@ -25,6 +25,14 @@ struct FileLogDirectory: LogDirectory {
         }
     }
 
+    /// For who only looks: nothing is made or removed.
+    ///
+    /// - `folder`: the one with the segments.
+    init(lookingAt folder: Folder) {
+        self.folder = folder
+        snapshots = SnapshotFolder(lookingBeside: folder)
+    }
+
     static func name(of number: UInt64) -> String {
         let digits = String(number)
         return String(repeating: "0", count: max(0, FileLogDirectory.digits - digits.count))
@@ -32,7 +40,7 @@ struct FileLogDirectory: LogDirectory {
     }
 
     /// Nil for files that are not ours.
-    private static func number(of name: String) -> UInt64? {
+    static func number(of name: String) -> UInt64? {
         guard name.hasSuffix(suffix), let number = UInt64(name.dropLast(suffix.count)),
             FileLogDirectory.name(of: number) == name
         else { return nil }

@@ -13,6 +13,10 @@
     case nodeLeft(NodeID)
     /// A write of the log takes too long, so that this node leads nothing (`true`), or ended.
     case diskStalled(Bool)
+    /// There is no space for the log to grow (`true`), or there is again.
+    case diskFull(Bool)
+    /// Writes of the log take long (`true`), or don't any more.
+    case diskSlow(Bool)
     case peerConnected(NodeID)
     case peerDisconnected(NodeID)
     /// A peer wasn't heard for an election timeout (`alive` is false), or is heard again.

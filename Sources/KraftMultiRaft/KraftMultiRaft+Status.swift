@@ -12,7 +12,7 @@ extension KraftMultiRaft {
                 groupsLed: driver.engine.groupsLed,
                 peers: driver.engine.peerStatus(now: driver.now),
                 groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics,
-                log: driver.engine.logStatus)
+                log: driver.engine.logStatus, disk: driver.engine.diskCondition)
         } ?? idleStatus
     }
 

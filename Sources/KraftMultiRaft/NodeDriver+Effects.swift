@@ -20,7 +20,10 @@ extension NodeDriver {
         for write in effects.logWrites {
             files.write(write) { [self] error in
                 if let error {
-                    step(.logWriteFailed(write.id, reason: error.description))
+                    step(
+                        .logWriteFailed(
+                            write.id, reason: error.description,
+                            isOutOfSpace: error.isOutOfSpace && !error.isOfSync))
                 } else {
                     step(.logWritten(write.id))
                 }
@@ -30,7 +33,10 @@ extension NodeDriver {
             let number = preparation.number
             files.prepare(preparation) { [self] error in
                 if let error {
-                    step(.segmentFailed(number: number, reason: error.description))
+                    step(
+                        .segmentFailed(
+                            number: number, reason: error.description,
+                            isOutOfSpace: error.isOutOfSpace))
                 } else {
                     step(.segmentPrepared(number: number))
                 }

@@ -27,6 +27,18 @@ extension NodeDriver {
                     ? "the disk hangs: this node leads nothing until it answers"
                     : "the disk answers again")
             hub.publish(.diskStalled(isStalled))
+        case .diskFull(let isFull):
+            logger.error(
+                isFull
+                    ? "the disk is full: others lead where they can, else groups are read-only"
+                    : "the disk has space again")
+            hub.publish(.diskFull(isFull))
+        case .diskSlow(let isSlow):
+            logger.warning(
+                isSlow
+                    ? "the disk is slow: this node hands its leaderships over where it can"
+                    : "the disk is quick again")
+            hub.publish(.diskSlow(isSlow))
         case .peerConnected(let peer):
             peersSeen[peer, default: (false, false)].isConnected = true
             logger.info("peer connected", metadata: ["peer": "\(peer)"])

@@ -33,8 +33,13 @@ final class NodeRuntime: Sendable {
         var directory = try FileLogDirectory(dataFolder: folder)
         var dice = SystemRandomNumberGenerator()
         let bootID = UInt64.random(in: 1...(.max), using: &dice)
+        var settings = configuration.engine
+        if let size = folder.fileSystemSizeBytes {
+            settings.log = settings.log.fitted(
+                diskSizeBytes: size, commandSizeBytes: settings.limits.commandSizeBytes)
+        }
         let engine = try Engine(
-            configuration.engine, directory: &directory, boot: bootID, seed: dice.next(),
+            settings, directory: &directory, boot: bootID, seed: dice.next(),
             now: Instant(nanoseconds: EventLoop.clock), wire: configuration.wireFormat)
         let transport =
             configuration.makeTransport?()

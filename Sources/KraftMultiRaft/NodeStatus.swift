@@ -17,4 +17,5 @@ public struct NodeStatus: Sendable {
     public var groups: [GroupStatus]
     public var metrics: NodeMetrics
     public var log = LogStatus()
+    public var disk = DiskCondition.sound
 }

@@ -43,6 +43,8 @@ public struct Raft: Sendable {
     /// 1 to 10: the lower, the longer this replica waits before it campaigns, so that others win.
     /// 0: it campaigns only when it is told to.
     public var priority: UInt8 = 10
+    /// Others should lead if they can: campaigns later, as with a priority lowered by 3.
+    public var isReluctant = false
     /// The configurations in the log from the last committed one on, ascending. A configuration
     /// holds from where it stands, committed or not (section 4.1).
     public internal(set) var configurations: [Configuration]
@@ -202,7 +204,8 @@ public struct Raft: Sendable {
     /// Campaigns after `base` and a random part of the election spread, later with a lower
     /// priority, and not before its promises have run out.
     mutating func armElection(after base: Nanoseconds, now: Instant) {
-        let modesty = UInt64(10 - min(priority, 10)) * options.electionSpread.rawValue
+        let rank = UInt64(10 - min(priority, 10)) + (isReluctant ? 3 : 0)
+        let modesty = rank * options.electionSpread.rawValue
         let wait = Nanoseconds(randomised(base).rawValue + modesty)
         electionDeadline = max(now + wait, votesHeldUntil)
     }

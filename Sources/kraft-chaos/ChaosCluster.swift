@@ -9,12 +9,15 @@ final class ChaosCluster: Sendable {
     let count: Int
     let client: HTTPClient
     let network: ProxyNetwork
-    private let groups: Int
+    let groups: Int
     private let leaseMilliseconds: Int
     private let folder: URL
     private let peerPorts: [UInt16]
     private let httpPorts: [UInt16]
     private let running = Mutex<[Int: Running]>([:])
+    /// Nodes that came back with an empty folder: they are known by their own addresses, and are
+    /// started as those that join.
+    private let rejoined = Mutex<Set<Int>>([])
 
     private struct Running: @unchecked Sendable {
         var process: Process
@@ -41,6 +44,24 @@ final class ChaosCluster: Sendable {
     }
 
     func url(_ node: Int) -> String { "http://127.0.0.1:\(httpPorts[node - 1])" }
+    func peerAddress(_ node: Int) -> String { "127.0.0.1:\(peerPorts[node - 1])" }
+
+    /// Everything that a node keeps.
+    func dataFolder(_ node: Int) -> URL { folder.appendingPathComponent("node-\(node)") }
+    /// For what the tool itself keeps.
+    var scratchFolder: URL { folder }
+    func logFile(_ node: Int) -> URL { folder.appendingPathComponent("node-\(node).log") }
+
+    func noteRejoined(_ node: Int) { rejoined.withLock { _ = $0.insert(node) } }
+
+    /// The exit code of a node that has ended by itself; nil while it runs.
+    func exitCode(_ node: Int) -> Int32? {
+        running.withLock { running in
+            guard let process = running[node]?.process, !process.isRunning else { return nil }
+            return process.terminationReason == .exit
+                ? process.terminationStatus : 128 + process.terminationStatus
+        }
+    }
 
     func start() async throws {
         for node in 1...count { try launch(node) }
@@ -59,14 +80,17 @@ final class ChaosCluster: Sendable {
             let port = peer == node ? peerPorts[node - 1] : network.port(from: node, to: peer)
             return "\(peer)=127.0.0.1:\(port)"
         }
-        process.arguments = [
-            "run", "--id", "\(node)", "--data-dir",
-            folder.appendingPathComponent("node-\(node)").path,
-            "--listen", "127.0.0.1:\(peerPorts[node - 1])",
-            "--http", "127.0.0.1:\(httpPorts[node - 1])", "--cluster-id", "chaos",
-            "--peers", peers.joined(separator: ","), "--groups", "\(groups)", "--log-level",
-            "error", "--die-with-stdin",
-        ]
+        let others = (1...count).filter { $0 != node }.map { peerAddress($0) }
+        let entry =
+            rejoined.withLock { $0.contains(node) }
+            ? ["--join", others.joined(separator: ",")]
+            : ["--peers", peers.joined(separator: ","), "--groups", "\(groups)"]
+        process.arguments =
+            [
+                "run", "--id", "\(node)", "--data-dir", dataFolder(node).path,
+                "--listen", peerAddress(node), "--http", "127.0.0.1:\(httpPorts[node - 1])",
+                "--cluster-id", "chaos", "--log-level", "warning", "--die-with-stdin",
+            ] + entry
         if leaseMilliseconds > 0 {
             process.arguments?.append(contentsOf: ["--lease-ms", "\(leaseMilliseconds)"])
         }
@@ -75,7 +99,7 @@ final class ChaosCluster: Sendable {
         let lifeline = Pipe()
         process.standardInput = lifeline
         process.standardOutput = FileHandle.nullDevice
-        let log = folder.appendingPathComponent("node-\(node).log")
+        let log = logFile(node)
         if !FileManager.default.fileExists(atPath: log.path) {
             _ = FileManager.default.createFile(atPath: log.path, contents: nil)
         }
@@ -86,7 +110,7 @@ final class ChaosCluster: Sendable {
         running.withLock { $0[node] = Running(process: process, lifeline: lifeline) }
     }
 
-    private func waitUntilReady() async throws {
+    func waitUntilReady() async throws {
         let deadline = ContinuousClock.now + .seconds(30)
         for node in 1...count {
             while true {
@@ -105,8 +129,7 @@ final class ChaosCluster: Sendable {
     }
 
     private func logTail(_ node: Int) -> String {
-        let log = folder.appendingPathComponent("node-\(node).log")
-        return String((try? String(contentsOf: log, encoding: .utf8))?.suffix(1_000) ?? "")
+        String((try? String(contentsOf: logFile(node), encoding: .utf8))?.suffix(1_000) ?? "")
     }
 
     // MARK: Harm, and its end

@@ -18,6 +18,7 @@ struct KraftChaos: AsyncParsableCommand {
     @Option(help: "Keys.") var keys = 48
     @Option(help: "Promises of leases in ms; above 0 a third of the reads are lease reads.")
     var leaseMs = 0
+    @Flag(help: "Spoil the folders of nodes while they are down, instead.") var disks = false
     @Option(help: "Where the history goes.") var history = ""
 
     func validate() throws {
@@ -36,7 +37,10 @@ struct KraftChaos: AsyncParsableCommand {
         try await cluster.start()
 
         let book = HistoryBook(limit: operations)
-        let nemesis = Nemesis(cluster: cluster, seed: seed)
+        let nemesis: any Nemesis =
+            disks
+            ? DiskNemesis(cluster: cluster, seed: seed)
+            : NodeNemesis(cluster: cluster, seed: seed)
         let end = ContinuousClock.now + .seconds(seconds)
         await withTaskGroup(of: Void.self) { tasks in
             for number in 0..<clients {
@@ -48,6 +52,10 @@ struct KraftChaos: AsyncParsableCommand {
             tasks.addTask { await nemesis.run(until: end, whileTrue: { !book.isFull }) }
             tasks.addTask { await Progress(book: book, nemesis: nemesis).run(until: end) }
             await tasks.waitForAll()
+        }
+        if let trouble = nemesis.trouble {
+            say("chaos: \(trouble)")
+            throw ExitCode(1)
         }
         try await cluster.heal()
         await readBack(cluster, book)
@@ -66,7 +74,7 @@ struct KraftChaos: AsyncParsableCommand {
     }
 
     private func report(
-        _ book: HistoryBook, _ nemesis: Nemesis, took: Duration
+        _ book: HistoryBook, _ nemesis: any Nemesis, took: Duration
     ) throws {
         let history = book.history
         let path =
@@ -79,7 +87,7 @@ struct KraftChaos: AsyncParsableCommand {
         say("\(checked)")
         say("history: \(path)")
         say(
-            "summary: chaos        \(checked.operations) operations, "
+            "summary: \(disks ? "chaos-disk  " : "chaos       ") \(checked.operations) operations, "
                 + "\(nemesis.total) faults, \(took.components.seconds) s: "
                 + "\(checked.verdict.rawValue)")
         guard checked.verdict == .linearizable else { throw ExitCode(1) }
@@ -113,7 +121,7 @@ struct KraftChaos: AsyncParsableCommand {
 /// A line now and then, so that a long run shows that it lives.
 private struct Progress {
     let book: HistoryBook
-    let nemesis: Nemesis
+    let nemesis: any Nemesis
 
     func run(until end: ContinuousClock.Instant) async {
         var next = ContinuousClock.now + .seconds(5)

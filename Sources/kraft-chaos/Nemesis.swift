@@ -1,7 +1,19 @@
 import Synchronization
 
-/// Does harm to a cluster, one thing after the other and now and then two at once, and undoes it.
-final class Nemesis: Sendable {
+/// Does harm to a cluster until it is enough.
+protocol Nemesis: Sendable {
+    /// How often it did.
+    var total: Int { get }
+    /// What it did, and how often.
+    var summary: String { get }
+    /// Why the run has failed whatever the history says.
+    var trouble: String? { get }
+
+    func run(until end: ContinuousClock.Instant, whileTrue isWanted: @Sendable () -> Bool) async
+}
+
+/// Kills, stops and cuts off nodes, one after the other, and undoes it.
+final class NodeNemesis: Nemesis {
     private enum Fault: String, CaseIterable {
         case kill, stop, restart
         case isolate, pair, oneWay
@@ -17,6 +29,7 @@ final class Nemesis: Sendable {
         self.seed = seed
     }
 
+    var trouble: String? { nil }
     var total: Int { counts.withLock { $0.values.reduce(0, +) } }
     var summary: String {
         counts.withLock { counts in

@@ -12,7 +12,7 @@ struct KraftNode: AsyncParsableCommand {
             """,
         subcommands: [
             RunCommand.self, DemoCommand.self, StatusCommand.self, GroupCommand.self,
-            KeyCommand.self, MemberCommand.self, QueueCommand.self, VectorCommand.self,
-            BenchCommand.self,
+            KeyCommand.self, MemberCommand.self, LogCommand.self, QueueCommand.self,
+            VectorCommand.self, BenchCommand.self,
         ])
 }

@@ -22,6 +22,11 @@ final class ByteCluster {
         var done: [RequestToken: Completion.Outcome] = [:]
         /// Whom it took a connection away from, and why.
         var refusals: [String] = []
+        var notices: [Notice] = []
+        /// There is no space: neither for new segments nor for writes.
+        var isOutOfSpace = false
+        /// There is no space for new segments; those that are there can be written.
+        var refusesSegments = false
 
         init(id: NodeID, engine: consuming Engine, memory: LogMemory) {
             self.id = id
@@ -47,7 +52,7 @@ final class ByteCluster {
         case sent(link: Int, from: Int, count: Int)
         case closed(link: Int, end: Int)
         case written(node: Int, LogWrite)
-        case prepared(node: Int, UInt64)
+        case prepared(node: Int, SegmentPreparation)
         case read(node: Int, LogRead)
     }
 
@@ -212,12 +217,23 @@ final class ByteCluster {
                 tamper?(nodes[from].id, nodes[to].id, &bytes)
             }
             bytes.withUnsafeBytes { buffer in step(link, end) { .received($0, buffer) } }
+        case .written(let place, let write) where nodes[place].isOutOfSpace:
+            nodes[place].engine.step(
+                .logWriteFailed(write.id, reason: "no space", isOutOfSpace: true), now: now)
+            turn(place)
         case .written(let place, let write):
             nodes[place].memory.carryOut(write)
             nodes[place].engine.step(.logWritten(write.id), now: now)
             turn(place)
-        case .prepared(let place, let number):
-            nodes[place].engine.step(.segmentPrepared(number: number), now: now)
+        case .prepared(let place, let segment)
+        where nodes[place].isOutOfSpace || nodes[place].refusesSegments:
+            nodes[place].engine.step(
+                .segmentFailed(number: segment.number, reason: "no space", isOutOfSpace: true),
+                now: now)
+            turn(place)
+        case .prepared(let place, let segment):
+            try? nodes[place].memory.prepare(segment)
+            nodes[place].engine.step(.segmentPrepared(number: segment.number), now: now)
             turn(place)
         case .read(let place, let read):
             let segment = nodes[place].memory.segments[read.segment] ?? []
@@ -283,14 +299,14 @@ final class ByteCluster {
             }
         }
         for segment in effects.segmentPreparations {
-            try? nodes[place].memory.prepare(segment)
-            pending.append(.prepared(node: place, segment.number))
+            pending.append(.prepared(node: place, segment))
         }
         for number in effects.segmentRemovals { nodes[place].memory.segments[number] = nil }
         for read in effects.logReads { pending.append(.read(node: place, read)) }
         for completion in effects.completions {
             nodes[place].done[completion.token] = completion.outcome
         }
+        nodes[place].notices += effects.notices
         for case .connectionRefused(_, _, let reason) in effects.notices {
             nodes[place].refusals.append(reason)
         }

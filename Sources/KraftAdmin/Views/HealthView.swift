@@ -23,6 +23,13 @@ struct HealthView: Equatable {
     init(_ status: NodeStatus) {
         let absent = Set(status.peers.filter { !$0.isAlive && !$0.hasLeft }.map(\.node))
         if status.isFenced { worsen(to: .critical, "this node's disk failed; it is fenced") }
+        switch status.disk {
+        case .sound, .failed: break
+        case .full:
+            worsen(to: .degraded, "this node's disk is full; groups that it leads are read-only")
+        case .slow: worsen(to: .degraded, "this node's disk is slow; others lead where they can")
+        case .stalled: worsen(to: .degraded, "this node's disk hangs; it leads nothing")
+        }
         if status.hasLeft { worsen(to: .critical, "this node has left the cluster") }
         for node in absent.sorted() { worsen(to: .degraded, "node \(node) is not heard") }
         for group in status.groups { count(group, absent: absent) }

@@ -26,6 +26,13 @@ struct MetricsText {
         gauge("kraft_groups_led", "Groups that this node leads.", status.groupsLed)
         gauge(
             "kraft_fenced", "1 when the disk failed and the node stopped.", status.isFenced ? 1 : 0)
+        for (name, condition) in [
+            ("full", DiskCondition.full), ("slow", .slow), ("stalled", .stalled),
+        ] {
+            gauge(
+                "kraft_disk_\(name)", "1 when the disk is \(name), and others should lead.",
+                status.disk == condition ? 1 : 0)
+        }
         let node = status.metrics
         counter("kraft_frames_sent_total", "Frames sent to peers.", node.framesSent)
         counter("kraft_frames_received_total", "Frames received of peers.", node.framesReceived)

@@ -63,6 +63,19 @@ final class SnapshotFileReader {
         }
     }
 
+    /// Reads and checks a whole snapshot for nobody. Nil: it is sound.
+    static func verify(_ path: String, name: SnapshotName) -> Failure? {
+        do {
+            let file = try File(path, .read)
+            try SnapshotFileReader(file, name: name, stop: Stop()).finish()
+            return nil
+        } catch let failure as Failure {
+            return failure
+        } catch {
+            return Failure(description: "\(error)")
+        }
+    }
+
     /// The machine's next piece; nil at the end. Valid until the next call.
     func next() throws(Failure) -> UnsafeRawBufferPointer? {
         if let failure { throw failure }

@@ -18,6 +18,11 @@ struct SnapshotFolder: Sendable {
         }
     }
 
+    /// For who only looks: nothing is made or removed.
+    init(lookingBeside log: Folder) {
+        folder = Folder(Folder(log.path(of: "..")).path(of: SnapshotFolder.folderName))
+    }
+
     func path(of name: SnapshotName) -> String { folder.path(of: name.fileName) }
 
     func unfinishedPath(of name: SnapshotName) -> String {
@@ -26,7 +31,13 @@ struct SnapshotFolder: Sendable {
 
     /// Those that are there whole; files that aren't ours are left out.
     func names() throws(LoopError) -> [SnapshotName] {
-        try folder.names().compactMap { SnapshotName(fileName: $0) }
+        do throws(LoopError) {
+            return try folder.names().compactMap { SnapshotName(fileName: $0) }
+        } catch {
+            // Only who looks at a copy of a log alone finds no folder.
+            if error.isNoSuchFile { return [] }
+            throw error
+        }
     }
 
     /// Gives an unfinished file its name, for good. Its content must be durable.

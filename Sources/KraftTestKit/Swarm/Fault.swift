@@ -9,6 +9,7 @@ public enum Fault: Int, CaseIterable, Sendable {
     case stranger, deposedLeaderReturns
     // Disks.
     case slowDisk, hangingDisk, failedWrite, failedPreparation, failedRead
+    case fullDisk, fullDisks
     // Groups.
     case transfer, transferStorm, groupStop, handOver, groupAnew
     case stepDown, forcedElection, priorityChange

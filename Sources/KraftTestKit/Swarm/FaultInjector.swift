@@ -83,6 +83,8 @@ final class FaultInjector<Machine: StateMachine> {
         case .hangingDisk:
             let span = random.number(in: 10_000_000...plan.repairTime)
             simulation.hangDisk(someNode, for: Nanoseconds(span))
+        case .fullDisk: fillDisks([someNode])
+        case .fullDisks: fillDisks(nodes)
         case .failedWrite:
             let failure = random.pick(WriteFailure.allCases)
             restartLater(someNode) { $0.simulation.failNextWrite($1, failure) }
@@ -150,6 +152,14 @@ final class FaultInjector<Machine: StateMachine> {
                 $0.simulation.slowReader(a, from: b, bytesAtOnce: nil)
             }
         default: break
+        }
+    }
+
+    private func fillDisks(_ nodes: [NodeID]) {
+        let span = random.number(in: 100_000_000...max(200_000_000, 2 * plan.repairTime))
+        let refusesWrites = random.chance(500)
+        for node in nodes {
+            simulation.fillDisk(node, for: Nanoseconds(span), refusesWrites: refusesWrites)
         }
     }
 

@@ -13,6 +13,7 @@ public struct Coverage: Sendable {
         case strangers, strangersAnswered, strangersClosed, badFramesFound
         case leadersDeposedWhileAnswersAreUnderWay
         case slowDisks, diskStalls, diskHangs, logWriteFailures, syncFailures
+        case disksFilled, writesOutOfSpace, segmentsOutOfSpace
         case failedSyncsKeptReadable, staleCachesLost, preparationFailures, logReadFailures
         case writesLostAtPowerCut, writesTornAtPowerCut, holesAtPowerCut
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
@@ -30,6 +31,7 @@ public struct Coverage: Sendable {
         case replicasInvited, replicasRemoved, configurationsCommitted
         case jointConfigurationsCommitted, changesForwarded, leaseReads, boundedReads
         case identitiesRefused, diskStallsNoticed
+        case fullDisksNoticed, slowDisksNoticed, writesTriedAgain, leadersShed
         case sessionRepeats, sessionRepeatsForgotten, sessionsExpired, sessionCommandsRefused
         case snapshotsCaptured, snapshotsInstalled, snapshotsRestored, snapshotsRenewed
         case installsRefused, offersMade, offersReceived, fetchesBegun, fetchesResumed
@@ -74,6 +76,10 @@ public struct Coverage: Sendable {
         self[.boundedReads] += rare.boundedReads
         self[.identitiesRefused] += rare.identitiesRefused
         self[.diskStallsNoticed] += rare.diskStalls
+        self[.fullDisksNoticed] += rare.disksFull
+        self[.slowDisksNoticed] += rare.disksSlow
+        self[.writesTriedAgain] += rare.writesTriedAgain
+        self[.leadersShed] += rare.leadersShed
         self[.sessionRepeats] += rare.sessionRepeats
         self[.sessionRepeatsForgotten] += rare.sessionRepeatsForgotten
         self[.sessionsExpired] += rare.sessionsExpired

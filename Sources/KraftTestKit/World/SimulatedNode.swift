@@ -18,9 +18,9 @@ enum NodeEvent {
     case closed(connection: Int, side: Int)
     case stranger(StrangerStep, ConnectionID)
     case logWritten(LogWrite.ID)
-    case logWriteFailed(LogWrite.ID)
+    case logWriteFailed(LogWrite.ID, isOutOfSpace: Bool = false)
     case segmentPrepared(UInt64)
-    case segmentFailed(UInt64)
+    case segmentFailed(UInt64, isOutOfSpace: Bool = false)
     case logRead(LogRead)
     case logReadFailed(LogRead)
     case snapshotCaptured(SnapshotName, byteCount: Int)
@@ -111,6 +111,10 @@ final class SimulatedNode<Machine: StateMachine> {
     /// What the next order of each kind ends with.
     var nextWriteFailure: WriteFailure?
     var nextPreparationFails = false
+    /// There is no space until then.
+    var fullUntil: UInt64 = 0
+    /// Nor for writes into segments that are there, as on disks that copy on write.
+    var isFullForWrites = false
     var nextReadFails = false
     var nextCaptureFails = false
     var nextSnapshotReadFails = false

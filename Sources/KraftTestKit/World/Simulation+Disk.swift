@@ -115,6 +115,13 @@ extension Simulation {
             deliver(.logWriteFailed(id), to: node, life: node.life)
             return
         }
+        if failure == nil, time < node.fullUntil, node.isFullForWrites {
+            pastCoverage.count(.writesOutOfSpace)
+            cache(part: diskRandom.below(pending.bytes.count), of: pending, node)
+            node.pendingWrite = nil
+            deliver(.logWriteFailed(id, isOutOfSpace: true), to: node, life: node.life)
+            return
+        }
         node.pendingWrite?.isCached = true
         cache(part: pending.bytes.count, of: pending, node)
         var delay = diskRandom.number(in: options.disk.syncDelay)
@@ -193,6 +200,12 @@ extension Simulation {
             node.preparations.removeAll { $0.number == number }
             pastCoverage.count(.preparationFailures)
             deliver(.segmentFailed(number), to: node, life: node.life)
+            return
+        }
+        if time < node.fullUntil, preparation.recycles == nil {
+            node.preparations.removeAll { $0.number == number }
+            pastCoverage.count(.segmentsOutOfSpace)
+            deliver(.segmentFailed(number, isOutOfSpace: true), to: node, life: node.life)
             return
         }
         guard node.disk.add(preparation, isEntryDurable: false) else {

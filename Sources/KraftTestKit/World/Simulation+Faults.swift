@@ -121,12 +121,21 @@ extension Simulation {
         nodes[position(of: node)].hangsUntil = time + span.rawValue
     }
 
+    /// There is no space on the node's disk for a while: not for new segments and, if it
+    /// `refusesWrites`, not for writes into those that are there either.
+    public func fillDisk(_ node: NodeID, for span: Nanoseconds, refusesWrites: Bool) {
+        pastCoverage.count(.disksFilled)
+        note("the disk of node \(node) is full for \(span.rawValue / 1_000_000) ms")
+        nodes[position(of: node)].fullUntil = time + span.rawValue
+        nodes[position(of: node)].isFullForWrites = refusesWrites
+    }
+
     /// The node's next log write fails, so that it fences itself; its process ends.
     public func failNextWrite(_ node: NodeID, _ failure: WriteFailure) {
         nodes[position(of: node)].nextWriteFailure = failure
     }
 
-    /// There is no space for the node's next log segment.
+    /// The node's next log segment can't be made, so that it fences itself.
     public func failNextPreparation(_ node: NodeID) {
         nodes[position(of: node)].nextPreparationFails = true
     }
@@ -173,11 +182,12 @@ extension Simulation {
         return disk.snapshots.count + disk.unfinished.count
     }
 
-    /// No disk is slow or hangs any more, and no crash or failure that waits for one comes.
+    /// No disk is slow, full or hangs any more, and no crash or failure that waits for one comes.
     public func calmDisks() {
         faultEra += 1
         for node in nodes {
             node.slowUntil = 0
+            node.fullUntil = 0
             node.hangsUntil = 0
             node.endInWrite = nil
             node.diskStepsUntilCrash = nil

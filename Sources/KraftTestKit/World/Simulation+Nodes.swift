@@ -197,18 +197,23 @@ extension Simulation {
         case .logWritten(let id):
             trace(node, 7, id)
             box.engine.step(.logWritten(id), now: now)
-        case .logWriteFailed(let id):
+        case .logWriteFailed(let id, let isOutOfSpace):
             trace(node, 8, id)
-            box.engine.step(.logWriteFailed(id, reason: "simulated failure"), now: now)
+            box.engine.step(
+                .logWriteFailed(id, reason: "simulated failure", isOutOfSpace: isOutOfSpace),
+                now: now)
         case .stranger(let step, let id):
             trace(node, 11, id.rawValue)
             guard meet(step, id, node, box) else { return }
         case .segmentPrepared(let number):
             trace(node, 9, number)
             box.engine.step(.segmentPrepared(number: number), now: now)
-        case .segmentFailed(let number):
+        case .segmentFailed(let number, let isOutOfSpace):
             trace(node, 12, number)
-            box.engine.step(.segmentFailed(number: number, reason: "simulated failure"), now: now)
+            box.engine.step(
+                .segmentFailed(
+                    number: number, reason: "simulated failure", isOutOfSpace: isOutOfSpace),
+                now: now)
         case .logReadFailed(let read):
             trace(node, 13, read.id)
             box.engine.step(.logReadFailed(read.id, reason: "simulated failure"), now: now)

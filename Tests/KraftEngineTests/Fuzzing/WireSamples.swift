@@ -142,6 +142,7 @@ enum WireSamples {
             message(.beat) { out in
                 for number in [1, 2] as [UInt64] { out.write(number) }
                 for number in [3, 4, 500] as [UInt32] { out.write(number) }
+                out.write(UInt8(1))
             },
             proposal(.command, [1, 2, 3, 4]), proposal(.sessionCommand, sessionCommand),
             proposal(.session, sessionChanges[1]), proposal(.session, sessionChanges[2]),
@@ -247,6 +248,7 @@ enum WireSamples {
             message(.beat) { out in
                 for number in [m.sequence, m.echo] { out.write(number) }
                 for number in [m.groupsLed, m.groups, m.leaseMilliseconds] { out.write(number) }
+                out.write(UInt8(m.isBurdened ? 1 : 0))
             }
         case .proposal(let m, let command):
             message(.proposal) { out in

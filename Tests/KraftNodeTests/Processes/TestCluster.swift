@@ -71,6 +71,23 @@ final class TestCluster: Sendable {
         try await body(cluster)
     }
 
+    /// Runs `kraft-node` with these arguments to its end.
+    static func command(
+        _ arguments: [String]
+    ) async throws -> (status: Int32, output: String, errors: String) {
+        let process = try NodeProcess(arguments)
+        defer { process.destroy() }
+        let status = try await process.waitForExit()
+        // The pipes are read by other threads.
+        var output = process.output
+        while true {
+            try await Task.sleep(for: .milliseconds(50))
+            if process.output == output { break }
+            output = process.output
+        }
+        return (status, output, process.errors)
+    }
+
     private func destroy() {
         for running in state.withLock({ $0.values.map(\.process) }) { running.destroy() }
         try? FileManager.default.removeItem(atPath: directory)
@@ -101,8 +118,11 @@ final class TestCluster: Sendable {
             .joined(separator: ",")
     }
 
-    func start(_ id: Int, arguments: [String]? = nil) async throws {
-        let process = try NodeProcess(arguments ?? self.arguments(id))
+    func start(
+        _ id: Int, arguments: [String]? = nil, environment: [String: String] = [:]
+    ) async throws {
+        let process = try NodeProcess(
+            arguments ?? self.arguments(id), environment: environment)
         state.withLock { $0[id] = Running(process: process, url: "") }
         let line = try await process.line(startingWith: "ready ")
         guard let http = DemoNode.http(inReadyLine: line) else {
