@@ -110,7 +110,7 @@ struct LoneEngineTests {
                 commit: .zero))
     }
 
-    @Test("a write that ends after its entries were overwritten makes nothing in their place durable")
+    @Test("a write that ends late counts for nothing that took the place of its entries")
     func lateWrite() throws {
         let lone = try LoneEngine(at: start)
         lone.hear(append(1, behind: .start, count: 2), from: 2, start)
