@@ -43,7 +43,7 @@ struct SectorSumTests {
         #expect((bytes.count - SectorSumTests.offset) % LogFormat.blockSize == 0)
     }
 
-    @Test("whatever sectors are missing, it is torn; with any other change, rotten", arguments: sizes)
+    @Test("with sectors missing it is torn, with any other change rotten", arguments: sizes)
     func verdicts(_ byteCount: Int) {
         let whole = sealed(byteCount, seed: 2)
         let sectors = SectorSums.sectors(for: byteCount)
