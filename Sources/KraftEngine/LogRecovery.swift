@@ -144,18 +144,7 @@ struct LogRecovery {
         let owner = (node, clusterID)
         var recovery = try read(
             LogRecovery(firstSegment: numbers[0]), numbers, &directory, owner, limits)
-        let (start, sequence) = (recovery.log.start, recovery.log.startSequence)
-        if start < numbers[0] {
-            var again = LogRecovery(firstSegment: numbers[0])
-            again.note(
-                LogDamage(
-                    segment: start, offset: 0,
-                    reason: "the log begins with segment \(numbers[0]), and should with \(start)"))
-            recovery = try read(again, numbers, &directory, owner, limits)
-        } else if start > numbers[0] || recovery.firstSequence != sequence {
-            // What stands in segments that were given back counts no more, whatever it is; and only
-            // now it is known with which batch the rest begins.
-            let again = LogRecovery(firstSegment: start, sequence: sequence)
+        if let again = recovery.anew {
             recovery = try read(again, numbers, &directory, owner, limits)
         }
         let isEndLost = recovery.judgeEnd()
@@ -194,8 +183,19 @@ struct LogRecovery {
         return recovery
     }
 
-    private var firstSequence: UInt64 {
-        log.firstSegment == 1 ? 1 : log.firstSequences.first { $0 > 0 } ?? 0
+    /// A log says itself where it begins. When that isn't how it was read: how it must be read anew.
+    var anew: LogRecovery? {
+        if log.start < log.firstSegment {
+            var again = LogRecovery(firstSegment: log.firstSegment)
+            let reason =
+                "the log begins with segment \(log.firstSegment), and should with \(log.start)"
+            again.note(LogDamage(segment: log.start, offset: 0, reason: reason))
+            return again
+        }
+        // What stands in segments that were given back counts no more, whatever it is.
+        let first = log.firstSegment == 1 ? 1 : log.firstSequences.first { $0 > 0 } ?? 0
+        guard log.start > log.firstSegment || first != log.startSequence else { return nil }
+        return LogRecovery(firstSegment: log.start, sequence: log.startSequence)
     }
 
     private func checkOwner(

@@ -103,16 +103,10 @@ extension LogReport {
     /// Throws what the directory throws; what is wrong with the log itself is in the report.
     public static func read(_ directory: inout some LogDirectory) throws(KraftError) -> LogReport {
         let numbers = try directory.segmentNumbers()
-        let first = numbers.first ?? 1
-        var reading = try LogReading.read(numbers, from: first, nil, &directory)
-        if reading.start > first {
-            // What stands in segments that were given back counts no more, whatever it is.
-            reading = try LogReading.read(numbers, from: reading.start, nil, &directory)
-        } else if reading.start < first {
-            let gone = LogDamage(
-                segment: reading.start, offset: 0,
-                reason: "the log begins with segment \(first), and should with \(reading.start)")
-            reading = try LogReading.read(numbers, from: first, gone, &directory)
+        let first = LogRecovery(firstSegment: numbers.first ?? 1)
+        var reading = try LogReading.read(numbers, first, &directory)
+        if let anew = reading.anew {
+            reading = try LogReading.read(numbers, anew, &directory)
         }
         return reading.finish(snapshots: try directory.snapshotNames())
     }
@@ -126,12 +120,11 @@ private struct LogReading {
     private var rest: LogReport.Place?
 
     static func read(
-        _ numbers: [UInt64], from first: UInt64, _ damage: LogDamage?,
-        _ directory: inout some LogDirectory
+        _ numbers: [UInt64], _ beginning: LogRecovery, _ directory: inout some LogDirectory
     ) throws(KraftError) -> LogReading {
-        var reading = LogReading(firstSegment: first)
+        var reading = LogReading(beginning)
+        let first = beginning.log.firstSegment
         reading.report.leftovers = numbers.filter { $0 < first }
-        if let damage { reading.recovery.note(damage) }
         for number in numbers where number >= first {
             let block = try directory.load(segment: number)
             reading.take(number, block.bytes)
@@ -139,13 +132,12 @@ private struct LogReading {
         return reading
     }
 
-    private init(firstSegment: UInt64) {
-        recovery = LogRecovery(firstSegment: firstSegment)
-        report = LogReport(firstSegment: firstSegment)
+    private init(_ beginning: LogRecovery) {
+        recovery = beginning
+        report = LogReport(firstSegment: beginning.log.firstSegment)
     }
 
-    /// The segment that the log begins with, as it says itself.
-    var start: UInt64 { recovery.log.start }
+    var anew: LogRecovery? { recovery.anew }
 
     private mutating func take(_ number: UInt64, _ bytes: UnsafeRawBufferPointer) {
         var segment = LogReport.Segment(number: number, byteCount: bytes.count)
