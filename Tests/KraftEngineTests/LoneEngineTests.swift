@@ -165,7 +165,7 @@ struct LoneEngineTests {
         lone.engine.peers[0].beatSequence = 3
         lone.engine.peers[0].beatTimes[3] = start
         let beat = NodeMessage.Beat(
-            sequence: 1, echo: 3, groupsLed: 0, groups: 0, leaseMilliseconds: 500)
+            sequence: 1, echo: 3, groupsLed: 0, groups: 0, leaseMilliseconds: 500, isBurdened: false)
         lone.engine.onBeat(0, beat, now: start + .milliseconds(200))
         #expect(lone.engine.peers[0].supportedUntil > start)
         #expect(lone.engine.peers[0].supportedUntil <= start + .milliseconds(500))
