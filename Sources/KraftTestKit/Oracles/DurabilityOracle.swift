@@ -49,8 +49,13 @@ struct DurabilityOracle {
 
     private let nodes: Int
     private var tracks: [Track] = []
+    /// By node: its log's first segments are gone, and with them the first records of its groups.
+    var beginsInMiddle: [Bool]
 
-    init(nodes: Int) { self.nodes = nodes }
+    init(nodes: Int) {
+        self.nodes = nodes
+        beginsInMiddle = Array(repeating: false, count: nodes)
+    }
 
     mutating func addTrack() {
         tracks.append(Track(replicas: Array(repeating: nil, count: nodes)))
@@ -105,7 +110,7 @@ struct DurabilityOracle {
         _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64],
         committed: (LogIndex) -> Term?
     ) -> Finding? {
-        if tracks[track].replicas[node] == nil, first > LogIndex(1) {
+        if tracks[track].replicas[node] == nil, beginsInMiddle[node] {
             tracks[track].replicas[node] = Replica(
                 hardState: HardState(term: term), isPartial: true)
         }
