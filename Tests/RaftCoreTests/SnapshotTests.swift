@@ -115,7 +115,7 @@ struct SnapshotTests {
 
     @Test("a state is refused by a leader, and by whoever has committed as much")
     func refused() {
-        var replicas = leftBehind()
+        let replicas = leftBehind()
         let position = replicas[1].snapshot
         let configuration = replicas[1].configuration(at: position.index)
         for node in [NodeID(1), 2] {
