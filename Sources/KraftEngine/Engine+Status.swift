@@ -18,7 +18,6 @@ extension Engine {
             leader: raft.leader,
             commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
             firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex,
-            snapshotIndex: raft.snapshot.index,
             members: replicas.map { .init(node: $0.node, kind: $0.kind) },
             isJoint: raft.membership.isJoint, change: raft.membership.goal?.change,
             finishedChange: raft.configurations[0].membership.finished,

@@ -43,6 +43,8 @@ public struct LogReport: Sendable {
         public var place: Place?
         /// For a human; names segment and offset.
         public var reason: String
+
+        public init(place: Place?, reason: String) { (self.place, self.reason) = (place, reason) }
     }
 
     public struct Segment: Sendable {

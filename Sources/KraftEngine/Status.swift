@@ -17,8 +17,6 @@ public struct GroupStatus: Sendable {
     public var appliedIndex: LogIndex
     public var firstIndex: LogIndex
     public var lastIndex: LogIndex
-    /// What the newest snapshot on this node ends with; zero for none.
-    public var snapshotIndex: LogIndex
     /// Who is a member, by this replica's log.
     public var members: [Member]
     /// Changing from one set of voters to another (dissertation section 4.3).

@@ -54,7 +54,7 @@ struct RecordTable: Sendable {
     static let recordLimit = Int(UInt32.max) - 1
     /// A page has 2^pageBits records, a chunk as many pages. The first write to a page that a
     /// snapshot shares copies it, and a chunk's list of pages and the list of chunks when they are
-    /// shared still: docs/decisions/0019 has the measurements.
+    /// shared still: docs/decisions/0020 has the measurements.
     private static let pageBits = 7
     private static let pageMask = 1 << pageBits - 1
     private static let initialSlotCount = 16
