@@ -162,8 +162,12 @@ extension Engine {
     func aliveMembers(of slot: Int) -> MemberSet {
         var alive = MemberSet()
         let members = groups[slot].raft.membership.members
+        // Who is damaged says nothing that counts.
+        let damaged = groups[slot].damagedMembers
         for position in members.indices
-        where peers.contains(where: { $0.node == members[position].node && $0.isAlive }) {
+        where peers.contains(where: { $0.node == members[position].node && $0.isAlive })
+            && !damaged.contains(members[position])
+        {
             alive.insert(position)
         }
         return alive
@@ -336,6 +340,8 @@ extension Engine {
         heard(place, now: now)
         sendRoster(to: place)
         effects.notices.append(.peerConnected(node))
+        forgetDamages(of: node)
+        tellDamages(to: place)
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
             groups[slot].raft.peerConnected(node)
             touch(slot)

@@ -71,6 +71,8 @@ public struct Engine: ~Copyable {
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
     var declined: [DeclinedAppend] = []
+    /// At most `Limits.repairsAtOnce`, and those that another leader began.
+    var repairs: [Repair] = []
 
     // This turn.
     var raftEffects = RaftEffects()
@@ -168,7 +170,10 @@ public struct Engine: ~Copyable {
             tombstones[tombstone.name] = tombstone.incarnation
         }
         for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
-        for group in recovered.groups { _ = insert(group, now: now) }
+        for group in recovered.groups {
+            let slot = insert(group, now: now)
+            if group.isDamaged { touch(slot) }
+        }
         let named = recovered.groups.compactMap { $0.snapshot?.name }
         for name in snapshotNames where !named.contains(name) {
             // It was captured or fetched, and the log never came to speak of it.
@@ -288,6 +293,7 @@ public struct Engine: ~Copyable {
                 absorb(slot, now: now)
             }
             if groups[slot].requestDeadline <= now { expireRequests(of: slot, now: now) }
+            if groups[slot].repairDeadline <= now { repairDue(slot, now: now) }
             touch(slot)
         }
         awake.removeLast(awake.count - kept)
@@ -318,7 +324,11 @@ public struct Engine: ~Copyable {
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
         considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
+        if groups[slot].isDamaged, groups[slot].repairDeadline == .never {
+            groups[slot].repairDeadline = now + tellingPause
+        }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
+            if needsRepair(slot) { considerRepairs(of: slot, now: now) }
             sendEntries(of: slot)
             groups[slot].raft.flush(now: now, effects: &raftEffects)
             absorb(slot, now: now)
@@ -328,7 +338,8 @@ public struct Engine: ~Copyable {
         }
         let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
         let wakeAt = min(
-            min(raftDeadline, groups[slot].requestDeadline), captureDeadline(of: slot))
+            min(raftDeadline, groups[slot].requestDeadline),
+            min(captureDeadline(of: slot), groups[slot].repairDeadline))
         groups[slot].wakeAt = wakeAt
         guard wakeAt != .never else { return }
         nextScan = min(nextScan, wakeAt)
@@ -435,6 +446,11 @@ package struct RareBranches: Sendable {
     package var fetchesAbandoned: UInt64 = 0
     package var proposalsJumpedOver: UInt64 = 0
     package var statesLost: UInt64 = 0
+    package var damagesTold: UInt64 = 0
+    package var replacementsBegun: UInt64 = 0
+    package var replacementsDone: UInt64 = 0
+    package var repairsHeldBack: UInt64 = 0
+    package var invitationsDoubted: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -481,6 +497,7 @@ extension EngineConfiguration {
             ("appendWindowBytes", limits.appendWindowBytes),
             ("peerQueueBytes", limits.peerQueueBytes),
             ("pendingHandshakes", limits.pendingHandshakes),
+            ("repairsAtOnce", limits.repairsAtOnce),
             ("logQueueBytes", limits.logQueueBytes),
             ("pendingRequests", limits.pendingRequests),
             ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),
