@@ -70,6 +70,7 @@ extension Engine {
             if case .local = waiting.origin { askForChange(of: slot, place) }
             return false
         }
+        guard !leansOnDamaged(waiting.change, of: slot) else { return false }
         var outcome = Completion.Outcome.done(index: .zero, replyStart: 0, replyCount: 0)
         var position = EntryPosition.start
         do throws(Raft.ChangeRefusal) {

@@ -80,6 +80,21 @@ extension Engine {
         }
     }
 
+    /// Whether a change would make the group need members that are damaged: it could never be
+    /// committed, nor anything behind it, so it waits until they are replaced.
+    func leansOnDamaged(_ change: MembershipChange, of slot: Int) -> Bool {
+        let damaged = groups[slot].damagedMembers
+        let raft = groups[slot].raft
+        guard !damaged.isEmpty else { return false }
+        let position = EntryPosition(index: raft.log.lastIndex.next, term: raft.term)
+        guard let next = try? raft.membership.begin(change, at: position) else { return false }
+        let voters = next.goal?.voters ?? next.voters
+        let sound = next.members.indices.count {
+            voters.contains($0) && !damaged.contains(next.members[$0])
+        }
+        return sound <= voters.count / 2
+    }
+
     // MARK: The leader
 
     func needsRepair(_ slot: Int) -> Bool {
@@ -93,7 +108,8 @@ extension Engine {
         groups[slot].damagedMembers.removeAll { membership.position(of: $0) == nil }
         noteRepaired(slot)
         // Who asked for another change goes first.
-        guard groups[slot].changes.isEmpty, !isHandingLeadersOver else { return }
+        let isAnotherWanted = groups[slot].changes.contains { !leansOnDamaged($0.change, of: slot) }
+        guard !isAnotherWanted, !isHandingLeadersOver else { return }
         guard now >= groups[slot].nextRepair else {
             groups[slot].repairDeadline = groups[slot].nextRepair
             return

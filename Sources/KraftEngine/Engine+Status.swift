@@ -122,6 +122,9 @@ extension Engine {
     }
 
     package var rareBranches: RareBranches { rare }
+
+    /// Whether somebody still waits for a change of a group's members to begin here.
+    package func isChangeWanted(_ slot: GroupSlot) -> Bool { !groups[slot.rawValue].changes.isEmpty }
 }
 
 extension Group {
@@ -139,8 +142,8 @@ extension Group {
     }
 
     var state: GroupStatus.State {
-        if isStopped { return .stopped }
         if isDamaged { return .damaged }
+        if isStopped { return .stopped }
         return isOpened ? .running : .recovering
     }
 }

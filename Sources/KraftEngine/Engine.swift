@@ -68,6 +68,8 @@ public struct Engine: ~Copyable {
     var reclaim: Reclaim
     /// Its log was damaged once: replicas may have lived here of which nothing is known any more.
     public let isForgetful: Bool
+    /// Where this life's first batch goes.
+    package let lifeStart: LogMark
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
     var declined: [DeclinedAppend] = []
@@ -152,6 +154,7 @@ public struct Engine: ~Copyable {
         reclaim = Reclaim(
             firstSegment: recovered.firstSegment, limits: configuration.log)
         isForgetful = recovered.lists.isForgetful || !recovered.damages.isEmpty
+        lifeStart = LogMark(position: recovered.end, nextSequence: recovered.nextSequence)
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)

@@ -41,6 +41,13 @@ public struct LogDamage: Hashable, Sendable {
     public var reason: String
 }
 
+/// Where the next batch of a log goes.
+package struct LogMark: Hashable, Sendable {
+    var position: LogPosition
+    var nextSequence: UInt64
+    package var segment: UInt64 { position.segment }
+}
+
 /// One group as the log describes it.
 struct RecoveredGroup {
     var id: GroupID
@@ -102,6 +109,8 @@ struct LogRecovery {
     /// The damage before the next batch is known: that its sequence is too great is no news.
     private var isGapKnown = false
     private var newestPrepared: UInt64 = 0
+    /// The records before where it begins are known to somebody else.
+    private(set) var beginsInMiddle = false
     private var lastWrite: LastWrite?
     /// Files with other numbers aren't ours.
     private static let segmentRange: Range<UInt64> = 1..<(1 << 31)
@@ -116,6 +125,14 @@ struct LogRecovery {
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
         if firstSegment > 1 { log.nextSequence = sequence }
+    }
+
+    /// For whoever follows a log that ended at `end` when it was read last.
+    init(behind end: LogMark) {
+        self.init(firstSegment: end.position.segment)
+        log.end = end.position
+        log.nextSequence = end.nextSequence
+        beginsInMiddle = true
     }
 
     mutating func change(_ body: (inout RecoveredLog) -> Void) { body(&log) }
