@@ -264,7 +264,8 @@ extension Engine {
         }
         if objection == nil,
             !hello.known.isOurs(
-                store: bootRecord.store, lives: boots, oldest: oldestLife)
+                store: bootRecord.store, lives: boots, oldest: oldestLife,
+                newest: bootRecord.lives)
         {
             objection = PeerIdentity.olderCopy(configuration.node)
             rare.identitiesRefused += 1
@@ -499,7 +500,8 @@ extension Engine {
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
                 if !hello.known.isOurs(
-                    store: bootRecord.store, lives: boots, oldest: oldestLife)
+                    store: bootRecord.store, lives: boots, oldest: oldestLife,
+                    newest: bootRecord.lives)
                 {
                     objection = PeerIdentity.olderCopy(configuration.node)
                 }

@@ -133,9 +133,9 @@ public struct Engine: ~Copyable {
         let lives = max(
             recovered.lists.boot?.lives ?? 0, recovered.lists.lives.last?.number ?? 0)
         let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
-        let isBootLost = lives > (recovered.lists.boot?.lives ?? 0)
+        let isBootLost = recovered.isEndLost || lives > (recovered.lists.boot?.lives ?? 0)
         bootRecord = BootRecord(
-            store: store, lives: lives + 1, leaseMilliseconds: configuration.leaseMilliseconds,
+            store: store, lives: lives + 1 + (recovered.isEndLost ? Engine.livesSkipped : 0), leaseMilliseconds: configuration.leaseMilliseconds,
             earlierLeaseMilliseconds: isBootLost
                 ? max(promised, configuration.leaseMilliseconds) : promised,
             boot: boot)
@@ -185,6 +185,11 @@ public struct Engine: ~Copyable {
         restoreRoster(recovered, now: now)
         bootBatch = writeRecord(.boot, bootRecord)
     }
+
+    /// When the end of the log is lost, lives may have gone with it that others remember. None of them
+    /// must come again, so as many numbers are left out. Nothing that this node still holds counts
+    /// then, so it need not know them: each of its groups is damaged.
+    static let livesSkipped: UInt64 = 1 << 20
 
     /// Whether this life is known to the disk, so that others may be told of it.
     var isIntroduced: Bool { bootBatch <= log.completed }

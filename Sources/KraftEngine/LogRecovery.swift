@@ -27,6 +27,8 @@ struct RecoveredLog {
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
     var isTailTorn = false
+    /// What was written last is lost: nothing in the log is known to be the last word.
+    var isEndLost = false
     /// Where something is lost that may have been acknowledged. All groups that it may concern are
     /// marked; groups of which nothing else is left may be among what is lost.
     var damages: [LogDamage] = []
@@ -165,6 +167,7 @@ struct LogRecovery {
             recovery = try read(again, numbers, &directory, owner, limits)
         }
         let isEndLost = recovery.judgeEnd()
+        recovery.log.isEndLost = isEndLost
         recovery.settle()
         try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
@@ -302,7 +305,9 @@ struct LogRecovery {
                 note(LogDamage(segment: rest.segment, offset: rest.offset, reason: reason))
             }
         }
+        // A segment without a header can't be written on.
         return log.nextSequence == 0
+            || !log.damages.isEmpty && log.nonces[place(of: log.end.segment)] == 0
             || log.damages.contains {
                 LogPosition(segment: $0.segment, offset: $0.offset) >= log.end
             }

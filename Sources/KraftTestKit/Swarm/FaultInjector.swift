@@ -115,9 +115,9 @@ final class FaultInjector<Machine: StateMachine> {
         case .snapshotAsked, .snapshotsOfAll, .longAbsence, .failedCapture, .failedSnapshotWrite,
             .failedSnapshotRead:
             injectIntoSnapshots(fault)
-        case .logDecay: decay(triesLeft: 20) { $0.simulation.decayLog(of: $0.plan.decayingNode) }
+        case .logDecay: decay(triesLeft: 100) { $0.simulation.decayLog(of: $0.plan.decayingNode) }
         case .snapshotDecay:
-            decay(triesLeft: 20) { $0.simulation.decaySnapshot(of: $0.plan.decayingNode) }
+            decay(triesLeft: 100) { $0.simulation.decaySnapshot(of: $0.plan.decayingNode) }
         default: injectIntoLinks(fault)
         }
     }

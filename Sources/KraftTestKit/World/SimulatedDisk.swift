@@ -282,17 +282,25 @@ final class SimulatedDisk: LogDirectory {
             segments[place].number >= firstNeeded && usedSectors(place).contains { $0 >= 8 }
         }
         guard let last = used.last else { return false }
+        // The folder's identity stands in each segment's header; one of them is left.
+        let isAlone = segments.count { $0.number >= firstNeeded } < 2
+        let first = isAlone ? 8 : 0
+        switch kind {
+        case .cutSegment, .blankSegment, .lostSegment:
+            if isAlone { return false }
+        case .flippedBit, .zeroedSectors: break
+        }
         switch kind {
         case .flippedBit:
             let place = used[random.below(used.count)]
-            let sector = random.pick(usedSectors(place))
+            let sector = random.pick(usedSectors(place).filter { $0 >= first })
             let bit = random.below(SimulatedDisk.sectorSize * 8)
             segments[place].durable[sector * SimulatedDisk.sectorSize + bit / 8] ^=
                 1 << UInt8(bit % 8)
             segments[place].cached = segments[place].durable
         case .zeroedSectors:
             let place = used[random.below(used.count)]
-            var sectors = usedSectors(place)
+            var sectors = usedSectors(place).filter { $0 >= first }
             if place == last {
                 guard lastSync.segment == segments[place].number else { return false }
                 sectors.removeAll { ($0 + 8) * SimulatedDisk.sectorSize > lastSync.offset }

@@ -7,10 +7,14 @@ import RaftCore
 /// can do without it: then every group must be whole again after a while.
 extension Simulation {
     /// Cuts a node's power, and spoils its log before it starts again. Says whether that was done.
+    ///
+    /// - `evenIfNeeded`: though some group can't do without the node.
     @discardableResult
-    public func decayLog(of id: NodeID) -> Bool {
+    public func decayLog(of id: NodeID, evenIfNeeded: Bool = false) -> Bool {
         let node = nodes[position(of: id)]
-        guard canSpare(node), node.pendingWrite == nil, node.disk.isSettled else { return false }
+        guard evenIfNeeded || canSpare(node), node.pendingWrite == nil, node.disk.isSettled else {
+            return false
+        }
         let kind = diskRandom.pick(SimulatedDisk.Decay.allCases)
         crash(id)
         guard violations.isEmpty, node.disk.decay(kind) else { return false }
