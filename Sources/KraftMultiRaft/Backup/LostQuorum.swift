@@ -12,7 +12,7 @@ package struct LostQuorum {
 
     /// Locks the folder and reads its log; changes nothing.
     ///
-    /// Throws `notFound` where there is no log, `conflict` when a process uses the folder, `storage`
+    /// Throws `notFound` where there is no log, `unavailable` when a process uses the folder, `storage`
     /// when it can't be read.
     package init(_ path: String) throws(KraftError) {
         folder = Folder(path)
@@ -24,7 +24,7 @@ package struct LostQuorum {
             throw KraftError(storage: error)
         }
         guard let taken else {
-            throw KraftError(.conflict, "data folder \(path) is in use by another process")
+            throw KraftError(.unavailable, "data folder \(path) is in use by another process")
         }
         lock = taken
         guard let report = try LogFolder.report(of: path, pause: {}), let owner = report.owner else {
