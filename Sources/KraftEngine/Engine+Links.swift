@@ -71,7 +71,12 @@ extension Engine {
     /// The node with the lower id dials.
     private func isToDial(_ place: Int) -> Bool {
         configuration.node < peers[place].node && isIntroduced
-            && (!peers[place].hasLeft || peers[place].isUntold && !peers[place].address.isEmpty)
+            && (!peers[place].hasLeft || isToBeTold(peers[place]))
+    }
+
+    /// It has left the cluster, and may not know.
+    private func isToBeTold(_ peer: Peer) -> Bool {
+        peer.isUntold && !peer.address.isEmpty && !hasLeftCluster
     }
 
     mutating func updateNodeDeadline() {
@@ -254,7 +259,7 @@ extension Engine {
         var objection = hello.objection(
             node: configuration.node, clusterID: configuration.clusterID,
             isPeer: { node in
-                peers.contains { $0.node == node && (!$0.hasLeft || $0.isUntold) }
+                peers.contains { $0.node == node && (!$0.hasLeft || isToBeTold($0)) }
                     || isWaitingToJoin
             })
         if objection == nil, let place = peerPlace(of: hello.node) {

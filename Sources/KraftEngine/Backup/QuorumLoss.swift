@@ -30,7 +30,7 @@ public struct QuorumLoss: Sendable {
     /// - `lost`: nodes that will never come back with what they held.
     /// - `acceptsDamage`: a replica is taken, too, that may have forgotten what it had acknowledged.
     public init(
-        of group: LogReport.Group, on node: NodeID, lost: Set<NodeID>, acceptsDamage: Bool = false
+        of group: LogReport.Group, on node: NodeID, lost: [NodeID], acceptsDamage: Bool = false
     ) {
         name = group.name
         self.node = node
@@ -48,7 +48,7 @@ public struct QuorumLoss: Sendable {
     }
 
     private static func obstacle(
-        _ group: LogReport.Group, on node: NodeID, lost: Set<NodeID>, acceptsDamage: Bool
+        _ group: LogReport.Group, on node: NodeID, lost: [NodeID], acceptsDamage: Bool
     ) -> String? {
         let membership = group.membership
         guard let own = membership.position(of: Replica(node, group.replica)) else {

@@ -31,8 +31,9 @@ extension KraftMultiRaft {
             case .success(let (file, byteCount)):
                 guard byteCount == reference.byteCount else {
                     throw KraftError(
-                        .storage, "\(path): \(byteCount) bytes, and should have "
-                            + "\(reference.byteCount)", group: group)
+                        .storage,
+                        "\(path): \(byteCount) bytes, and should have \(reference.byteCount)",
+                        group: group)
                 }
                 return GroupBackup(file, reference.name, group: group, byteCount: byteCount)
             case .failure(let error):
@@ -82,8 +83,8 @@ extension KraftMultiRaft {
             _ = try await barrier(group, timeout: timeout)
         } catch {
             throw KraftError(
-                .outcomeUnknown, "the state was taken over, but can't be read yet: \(error.message)",
-                group: group)
+                .outcomeUnknown,
+                "the state was taken over, but can't be read yet: \(error.message)", group: group)
         }
         guard let work = restore?.work else { preconditionFailure("restored without a restore") }
         return (work.adoption.name.position.index, work.byteCount)
@@ -140,7 +141,8 @@ extension KraftMultiRaft {
         _ = await runtime?.run { driver in driver.endRestore(name) }
     }
 
-    private func barrier(_ name: GroupName, timeout: Duration) async throws(KraftError) -> LogIndex {
+    private func barrier(_ name: GroupName, timeout: Duration) async throws(KraftError) -> LogIndex
+    {
         guard let runtime else { throw .notRunning(name) }
         let deadline = Instant.after(timeout)
         let call = BarrierCall(group: name)

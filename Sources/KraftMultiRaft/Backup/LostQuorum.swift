@@ -27,7 +27,8 @@ package struct LostQuorum {
             throw KraftError(.unavailable, "data folder \(path) is in use by another process")
         }
         lock = taken
-        guard let report = try LogFolder.report(of: path, pause: {}), let owner = report.owner else {
+        guard let report = try LogFolder.report(of: path, pause: {}), let owner = report.owner
+        else {
             throw KraftError(.notFound, "no log in '\(path)'")
         }
         (self.report, self.owner, node) = (report, owner, owner.node)
@@ -40,7 +41,7 @@ package struct LostQuorum {
 
     /// What recovering a group would come to. Throws `notFound`.
     package func loss(
-        of name: GroupName, lost: Set<NodeID>, acceptsDamage: Bool
+        of name: GroupName, lost: [NodeID], acceptsDamage: Bool
     ) throws(KraftError) -> QuorumLoss {
         guard let group = groups.first(where: { $0.name == name }) else {
             throw KraftError(.notFound, "no group \(name) on node \(node)", group: name)
@@ -55,7 +56,7 @@ package struct LostQuorum {
     ///
     /// Throws `conflict` for a group that can't be recovered (then nothing has changed), `storage`.
     package func recover(
-        _ names: [GroupName], lost: Set<NodeID>, acceptsDamage: Bool,
+        _ names: [GroupName], lost: [NodeID], acceptsDamage: Bool,
         done: (QuorumRecovery.Recovered) -> Void
     ) throws(KraftError) {
         for name in names {
@@ -65,7 +66,7 @@ package struct LostQuorum {
             }
         }
         try change { recovery, directory throws(KraftError) in
-            try recovery.leave(Array(lost), &directory)
+            try recovery.leave(lost, &directory)
             let snapshots = directory.snapshots
             for name in names {
                 let recovered = try recovery.recover(name, &directory) {

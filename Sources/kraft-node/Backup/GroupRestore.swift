@@ -60,8 +60,8 @@ struct GroupRestore {
     func plan() async throws -> String {
         let plan = try await makePlan()
         let members = ([plan.leader] + plan.added.map(\.node)).sorted().map { "\($0)" }
-        return "\(name): \(item.bytes) bytes up to \(item.index) to node \(plan.leader), then to all "
-            + "of \(members.joined(separator: ","))"
+        return "\(name): \(item.bytes) bytes up to \(item.index) to node \(plan.leader), then to "
+            + "all of \(members.joined(separator: ","))"
     }
 
     /// Does it, and says what was done.

@@ -49,10 +49,10 @@ struct RecoverCommand: ParsableCommand {
         }
     }
 
-    private var lostNodes: Set<NodeID>? {
+    private var lostNodes: [NodeID]? {
         let parts = (lost ?? "").split(separator: ",", omittingEmptySubsequences: false)
         let nodes = parts.compactMap { UInt32($0) }.filter { $0 > 0 }
-        return nodes.count == parts.count ? Set(nodes.map { NodeID($0) }) : nil
+        return nodes.count == parts.count ? nodes.map { NodeID($0) } : nil
     }
 
     func run() throws {
@@ -93,25 +93,24 @@ struct RecoverCommand: ParsableCommand {
         }
     }
 
-    private func recover(_ quorum: LostQuorum, _ lost: Set<NodeID>) throws(KraftError) {
+    private func recover(_ quorum: LostQuorum, _ lost: [NodeID]) throws(KraftError) {
         var losses: [QuorumLoss] = []
         for name in all ? quorum.groups.map(\.name) : try names(quorum) {
             let loss = try quorum.loss(of: name, lost: lost, acceptsDamage: acceptDamage)
             losses.append(loss)
             for line in RecoverText.plan(loss) { print(line) }
         }
-        let isPossible = all ? losses.contains { $0.obstacle == nil } : losses.allSatisfy {
-            $0.obstacle == nil
-        }
-        guard isPossible else {
+        let possible = losses.filter { $0.obstacle == nil }
+        // Of groups that were named, each must be.
+        guard !possible.isEmpty, all || possible.count == losses.count else {
             throw KraftError(.conflict, "nothing was changed: see above")
         }
         guard !dryRun else {
             print("dry run: nothing was changed")
             return
         }
-        let names = losses.filter { $0.obstacle == nil }.map(\.name)
-        try quorum.recover(names, lost: lost, acceptsDamage: acceptDamage) { recovered in
+        try quorum.recover(possible.map(\.name), lost: lost, acceptsDamage: acceptDamage) {
+            recovered in
             print(
                 "\(recovered.name): recovered; node \(quorum.node) is its only member, it ends with "
                     + "\(recovered.last.index) of term \(recovered.last.term)")
