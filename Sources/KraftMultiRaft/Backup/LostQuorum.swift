@@ -85,13 +85,18 @@ package struct LostQuorum {
         }
     }
 
+    /// The smallest segment that a server's commands fit into.
+    private static let segmentSizeMinimum = 4_352 << 10
+
     private func change(
         _ body: (inout QuorumRecovery, inout FileLogDirectory) throws(KraftError) -> Void
     ) throws(KraftError) {
         var directory = try FileLogDirectory(dataFolder: folder)
-        let sizes = report.segments.map(\.byteCount)
+        // Of a log that is damaged all files may have been cut.
+        let size = max(
+            LostQuorum.segmentSizeMinimum, report.segments.map(\.byteCount).max() ?? 0)
         var recovery = try QuorumRecovery(
-            &directory, owner: owner, segmentSizeBytes: sizes.max() ?? 32 << 20,
+            &directory, owner: owner, segmentSizeBytes: (size + 4_095) / 4_096 * 4_096,
             seed: UInt64.random(in: .min ... .max))
         try recovery.removeDrafts(&directory)
         try body(&recovery, &directory)
