@@ -169,8 +169,12 @@ extension Engine {
     func aliveMembers(of slot: Int) -> MemberSet {
         var alive = MemberSet()
         let members = groups[slot].raft.membership.members
+        // Who is damaged says nothing that counts.
+        let damaged = groups[slot].damagedMembers
         for position in members.indices
-        where peers.contains(where: { $0.node == members[position].node && $0.isAlive }) {
+        where peers.contains(where: { $0.node == members[position].node && $0.isAlive })
+            && !damaged.contains(members[position])
+        {
             alive.insert(position)
         }
         return alive
@@ -268,7 +272,8 @@ extension Engine {
         }
         if objection == nil,
             !hello.known.isOurs(
-                store: bootRecord.store, lives: boots, oldest: oldestLife)
+                store: bootRecord.store, lives: boots, oldest: oldestLife,
+                newest: bootRecord.lives)
         {
             objection = PeerIdentity.olderCopy(configuration.node)
             rare.identitiesRefused += 1
@@ -344,6 +349,8 @@ extension Engine {
         heard(place, now: now)
         sendRoster(to: place)
         effects.notices.append(.peerConnected(node))
+        forgetDamages(of: node)
+        tellDamages(to: place)
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
             groups[slot].raft.peerConnected(node)
             touch(slot)
@@ -502,7 +509,8 @@ extension Engine {
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
                 if !hello.known.isOurs(
-                    store: bootRecord.store, lives: boots, oldest: oldestLife)
+                    store: bootRecord.store, lives: boots, oldest: oldestLife,
+                    newest: bootRecord.lives)
                 {
                     objection = PeerIdentity.olderCopy(configuration.node)
                 }
