@@ -4,7 +4,7 @@ import RaftCore
 @testable import KraftEngine
 @testable import KraftTestKit
 
-/// Three whole nodes on disks that can be copied: at any step of the first one's disk the power may
+/// A few whole nodes on disks that can be copied: at any step of the first one's disk the power may
 /// fail in a copy of the cluster, which then has to live on, while the original goes on as if nothing
 /// had happened. So every moment of a long life costs no more than what comes behind it.
 ///
@@ -63,6 +63,8 @@ final class CrashableCluster {
 
     static let victim = 0
 
+    private let size: Int
+    private let configuration: EngineConfiguration
     private(set) var nodes: [CrashableNode] = []
     private(set) var now: Instant
     private(set) var wishes: [Wish] = []
@@ -84,11 +86,15 @@ final class CrashableCluster {
 
     // MARK: Beginnings
 
-    init(seed: UInt64) throws {
+    init(
+        seed: UInt64, nodes size: Int = 3,
+        configuration: EngineConfiguration = CrashableCluster.configuration
+    ) throws {
+        (self.size, self.configuration) = (size, configuration)
         dice = SeededRandom(seed: seed)
         boots = seed << 32
         now = .zero + .seconds(1)
-        for place in 0..<3 {
+        for place in 0..<size {
             let disk = SimulatedDisk(random: SeededRandom(seed: seed, stream: UInt64(place)))
             try start(place, on: disk)
         }
@@ -97,6 +103,7 @@ final class CrashableCluster {
     /// A copy of a cluster with all processes gone. The first node's disk is as a power cut leaves
     /// it, the others' as they are.
     init(after life: CrashableCluster, _ cut: SimulatedDisk.PowerCut, seed: UInt64) {
+        (size, configuration) = (life.size, life.configuration)
         dice = SeededRandom(seed: seed)
         boots = seed << 32 | 1 << 31
         (now, wishes, ledger) = (life.now, life.wishes, life.ledger)
@@ -157,9 +164,9 @@ final class CrashableCluster {
     }()
 
     private func start(_ place: Int, on disk: SimulatedDisk) throws {
-        var configuration = CrashableCluster.configuration
+        var configuration = configuration
         configuration.node = NodeID(UInt32(place + 1))
-        configuration.peers = (1...3).filter { $0 != place + 1 }.map {
+        configuration.peers = (1...size).filter { $0 != place + 1 }.map {
             .init(node: NodeID(UInt32($0)), address: "\($0)")
         }
         boots += 1
@@ -172,16 +179,15 @@ final class CrashableCluster {
 
     // MARK: Groups
 
-    @discardableResult
-    func create(_ name: String, on voters: [NodeID]) throws -> Int {
-        guard let name = GroupName(name) else { throw LifeFinding("a bad name") }
-        if let place = wishes.firstIndex(where: { $0.name == name }) {
-            wishes[place].isWanted = true
-        } else {
-            wishes.append(Wish(name: name, voters: voters))
+    func create(_ names: [String], on voters: [NodeID]) throws {
+        for name in names.compactMap({ GroupName($0) }) {
+            if let place = wishes.firstIndex(where: { $0.name == name }) {
+                wishes[place].isWanted = true
+            } else {
+                wishes.append(Wish(name: name, voters: voters))
+            }
         }
         for place in nodes.indices { try reconcile(place) }
-        return wishes.firstIndex { $0.name == name } ?? 0
     }
 
     func remove(_ name: String) throws {
@@ -359,7 +365,16 @@ final class CrashableCluster {
     }
 
     /// Until nothing is under way.
-    func settle() throws { while try doSomething() {} }
+    func settle() throws {
+        var count = 0
+        while try doSomething() {
+            count += 1
+            guard count < 100_000 else {
+                let log = nodes.map { "\($0.engine.logStatus), \($0.engine.reclaim.stage)" }
+                throw LifeFinding("it never comes to rest: \(log)")
+            }
+        }
+    }
 
     /// Lets so many things happen that are under way.
     func advance(_ count: Int) throws {

@@ -25,26 +25,29 @@ struct LifeScript {
 
     mutating func play() throws {
         try begin()
-        try load(rounds: 25, [own[0], own[1], pair, trio], padding: 600)
+        try load(rounds: 60, [own[0], own[1], pair, trio], padding: 900)
         try leaveBehind()
+        try serve()
         try changeMembers()
-        try load(rounds: 20, [own[0], pair, trio, club], padding: 1_500)
+        try load(rounds: 60, [own[0], pair, trio, club], padding: 1_500)
         try life.restart(CrashableCluster.victim, powerFails: false)
-        try load(rounds: 10, [own[0], trio], padding: 900)
+        try load(rounds: 20, [own[0], trio], padding: 900)
         try createAnew()
         try overwrite()
         try life.restart(CrashableCluster.victim, powerFails: true)
-        try load(rounds: 25, [own[1], own[0], pair, trio, club], padding: 2_000)
-        try load(rounds: 6, own + [pair, trio, club], padding: 100)
+        try load(rounds: 100, [own[1], own[0], pair, trio, club], padding: 2_000)
+        try load(rounds: 10, own + [pair, trio, club], padding: 100)
+        // Those of which it is the only voter are idle: they are moved on, or snapshotted.
+        try load(rounds: 60, [pair, trio], padding: 3_000)
         try life.settle()
     }
 
     /// The groups come to be: the node's own, of which most will be idle, and those with others.
     private mutating func begin() throws {
-        for name in own { try life.create(name.string, on: [1]) }
-        try life.create(pair.string, on: [1, 2])
-        try life.create(trio.string, on: [1, 2, 3])
-        try life.create(club.string, on: [1, 2, 3])
+        try life.create(own.map(\.string), on: [1])
+        try life.create([pair.string], on: [1, 2])
+        try life.create([trio.string], on: [1, 2, 3])
+        try life.create([club.string], on: [1, 2, 3])
         try lead(own + [pair, trio, club])
         for name in own { try write(name, padding: 40) }
         for name in [own[0], trio] {
@@ -108,6 +111,23 @@ struct LifeScript {
         try life.run(milliseconds: 2_000)
     }
 
+    /// Another one comes back by a snapshot of this node's, while it makes the next.
+    private mutating func serve() throws {
+        try makeLead(trio, 0)
+        life.isolate(2, true)
+        for _ in 0..<70 {
+            try life.propose(trio, on: 0, padding: dice.below(60))
+            try life.advance(dice.below(10))
+        }
+        try write(trio, padding: 20)
+        life.isolate(2, false)
+        for _ in 0..<30 {
+            try life.propose(trio, on: 0, padding: 200)
+            try life.advance(dice.below(40))
+        }
+        try life.run(milliseconds: 2_000)
+    }
+
     /// The node is removed from a group and taken in again, as another replica.
     private mutating func changeMembers() throws {
         try makeLead(club, 1)
@@ -131,15 +151,15 @@ struct LifeScript {
         try life.run(milliseconds: 300)
         for round in 0..<4 {
             let names = ["late-\(round % 2)", "lone-\(round % 2)"]
-            try life.create(names[0], on: [1, 2, 3])
-            try life.create(names[1], on: [1])
+            try life.create([names[0]], on: [1, 2, 3])
+            try life.create([names[1]], on: [1])
             try load(rounds: 3, names.compactMap { GroupName($0) } + [own[0]], padding: 300)
             for name in names { try life.remove(name) }
             try life.advance(dice.below(20))
         }
         try life.admit(9, hasLeft: true, on: 1)
         try life.run(milliseconds: 300)
-        try life.create("late-0", on: [1, 2, 3])
+        try life.create(["late-0"], on: [1, 2, 3])
         try life.settle()
     }
 
