@@ -98,7 +98,7 @@ struct ManyGroupsTests {
         many.life.onStep = nil
         let budget = ManyGroups.configuration.log.budgetSizeBytes
         let rare = many.life.nodes[0].engine.rare
-        print("mix \(kind): \(many.mostBytes * 100 / budget) % of the budget, released",
+        print("summary: mix \(kind): \(many.mostBytes * 100 / budget) % of the budget, released",
             "\(rare.segmentsReleased), moved \(rare.entriesRewritten), checkpoints",
             "\(rare.checkpointsRewritten), wanted \(rare.snapshotsWanted), points \(proof.points)")
         #expect(many.mostBytes < 2 * budget)
