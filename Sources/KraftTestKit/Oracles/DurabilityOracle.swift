@@ -18,6 +18,8 @@ struct DurabilityOracle {
         /// Its log was read from its middle: there may be gaps, until a checkpoint or entries that
         /// were written again fill them.
         var isPartial = false
+        /// No record of its term was read yet: `hardState` is what its entries prove.
+        var isTermGuessed = false
     }
 
     struct Entry: Hashable {
@@ -76,8 +78,14 @@ struct DurabilityOracle {
     }
 
     mutating func set(_ track: Int, node: Int, _ state: HardState) -> Finding? {
-        guard let before = tracks[track].replicas[node]?.hardState else { return nil }
+        guard let before = tracks[track].replicas[node]?.hardState else {
+            if beginsInMiddle[node] {
+                tracks[track].replicas[node] = Replica(hardState: state, isPartial: true)
+            }
+            return nil
+        }
         tracks[track].replicas[node]?.hardState = state
+        tracks[track].replicas[node]?.isTermGuessed = false
         return DurabilityOracle.compare(node, before, state)
     }
 
@@ -112,7 +120,7 @@ struct DurabilityOracle {
     ) -> Finding? {
         if tracks[track].replicas[node] == nil, beginsInMiddle[node] {
             tracks[track].replicas[node] = Replica(
-                hardState: HardState(term: term), isPartial: true)
+                hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
         }
         guard var replica = tracks[track].replicas[node] else {
             return (
@@ -121,6 +129,9 @@ struct DurabilityOracle {
         }
         tracks[track].replicas[node] = nil
         defer { tracks[track].replicas[node] = replica }
+        if replica.isTermGuessed, term > replica.hardState.term {
+            replica.hardState = HardState(term: term)
+        }
         // Whoever forgets a term in which it took entries may obey an older leader again.
         guard term <= replica.hardState.term else {
             return (
@@ -196,7 +207,7 @@ struct DurabilityOracle {
         // The first record of a group need not be its creation, in a log that was given back in part.
         var replica =
             tracks[track].replicas[node]
-            ?? Replica(hardState: HardState(term: term), isPartial: true)
+            ?? Replica(hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
         let start = Int(first.rawValue) - 1
         if replica.isPartial {
             while replica.entries.count < start + hashes.count { replica.entries.append(.gap) }
@@ -209,7 +220,8 @@ struct DurabilityOracle {
             let old = replica.entries[start + offset]
             guard old == .gap || old.isSame(as: new) else {
                 return (
-                    .durability, "disk of node \(node + 1): \(first + offset) is rewritten otherwise"
+                    .durability,
+                    "disk of node \(node + 1): \(first + offset) is rewritten otherwise"
                 )
             }
             replica.entries[start + offset] = new
@@ -231,6 +243,7 @@ struct DurabilityOracle {
             return finding
         }
         replica.hardState = state
+        replica.isTermGuessed = false
         let count = Int(base.index.rawValue)
         let disk = "disk of node \(node + 1)"
         if count > 0, committed(base.index) != base.term {

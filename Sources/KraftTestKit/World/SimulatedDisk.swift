@@ -48,8 +48,9 @@ final class SimulatedDisk: LogDirectory {
     /// Files that lost their names, as long as the folder wasn't synced: after a power cut they may be
     /// there again.
     private var ghosts: [Segment] = []
-    /// The first segment that nobody has given back.
-    private var firstNeeded: UInt64 = 1
+    /// The first segment that nobody has given back. Those before it may be there all the same: a power
+    /// cut can bring their names back.
+    private(set) var firstNeeded: UInt64 = 1
     /// Operations of a starting node after which the power fails.
     private var operationsUntilCrash: Int?
     private(set) var didCrash = false

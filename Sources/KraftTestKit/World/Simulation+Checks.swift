@@ -192,8 +192,7 @@ extension Simulation {
     func followDisk(of node: SimulatedNode<Machine>, isAgain: Bool = false) {
         pastCoverage.count(.disksInspected)
         var finding: Finding?
-        oracles.durability.beginsInMiddle[node.position] =
-            node.disk.segments.first.map { $0.number > 1 } ?? false
+        oracles.durability.beginsInMiddle[node.position] = node.disk.firstNeeded > 1
         // By group: what the newest checkpoint says that the entries before it came to.
         var snapshots: [(group: GroupID, reference: SnapshotReference?)] = []
         do throws(KraftError) {

@@ -117,7 +117,7 @@ extension Simulation {
         }
         if failure == nil, time < node.fullUntil, node.isFullForWrites {
             pastCoverage.count(.writesOutOfSpace)
-            cache(part: diskRandom.below(pending.bytes.count), of: pending, node)
+            cache(part: sectors(of: pending), of: pending, node)
             node.pendingWrite = nil
             deliver(.logWriteFailed(id, isOutOfSpace: true), to: node, life: node.life)
             return
