@@ -107,6 +107,8 @@ struct SharedLog {
     var isWriteUnderWay: Bool { underWay != nil }
     /// Bytes that aren't durable yet.
     private(set) var waitingBytes = 0
+    /// Of all records of this life.
+    private(set) var appendedBytes: UInt64 = 0
 
     /// Adds a record whose payload `fill` writes; returns where the record stands and the batch
     /// that it is in.
@@ -126,6 +128,7 @@ struct SharedLog {
         (target + unpadded).initializeMemory(as: UInt8.self, repeating: 0, count: size - unpadded)
         batch.byteCount += size
         waitingBytes += size
+        appendedBytes += UInt64(size)
         batch.recordCount += 1
         batch.block.count = batch.blockOffset + batch.byteCount
         let sequence = batch.sequence
