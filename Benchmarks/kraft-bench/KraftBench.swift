@@ -11,7 +11,9 @@ struct KraftBench: AsyncParsableCommand {
             Exit codes: 0 fine, 64 usage error, 70 the check of the result failed or something \
             broke, 130 interrupted.
             """,
-        subcommands: [WritesCommand.self, IdleCommand.self, NodeCommand.self],
+        subcommands: [
+            WritesCommand.self, IdleCommand.self, AwayCommand.self, NodeCommand.self,
+        ],
         defaultSubcommand: WritesCommand.self)
 }
 

@@ -9,8 +9,9 @@ struct NodeSetup: Codable, Sendable {
 
 /// What the parent tells a node: one line of JSON on standard input, one answer to each.
 enum Order: Codable, Sendable {
-    /// Creates these groups. Answer: `done`.
-    case create(groups: [String])
+    /// Creates these groups, or opens them where they are; each has so much state beside its count.
+    /// Answer: `done`.
+    case create(groups: [String], stateBytes: Int)
     /// Waits until all of its groups have a leader. Answer: `leading`.
     case awaitLeaders
     /// Takes over these groups' leadership. Answer: `done`.

@@ -46,6 +46,7 @@ extension Engine {
             }
         case .ready where peers[place].hasLeft:
             // It has been told by now.
+            peers[place].isUntold = false
             dropLink(place, now: now)
         case .ready:
             if let heard = peers[place].lastHeard, now >= heard + timing.electionTimeout {
@@ -69,7 +70,13 @@ extension Engine {
 
     /// The node with the lower id dials.
     private func isToDial(_ place: Int) -> Bool {
-        configuration.node < peers[place].node && !peers[place].hasLeft && isIntroduced
+        configuration.node < peers[place].node && isIntroduced
+            && (!peers[place].hasLeft || isToBeTold(peers[place]))
+    }
+
+    /// It has left the cluster, and may not know.
+    private func isToBeTold(_ peer: Peer) -> Bool {
+        peer.isUntold && !peer.address.isEmpty && !hasLeftCluster
     }
 
     mutating func updateNodeDeadline() {
@@ -256,7 +263,8 @@ extension Engine {
         var objection = hello.objection(
             node: configuration.node, clusterID: configuration.clusterID,
             isPeer: { node in
-                peers.contains { $0.node == node && !$0.hasLeft } || isWaitingToJoin
+                peers.contains { $0.node == node && (!$0.hasLeft || isToBeTold($0)) }
+                    || isWaitingToJoin
             })
         if objection == nil, let place = peerPlace(of: hello.node) {
             objection = peers[place].identity.objection(hello)
@@ -387,8 +395,9 @@ extension Engine {
         peers[place].isBurdened = false
         peers[place].newIdentity = nil
         dropBulk(place, now: now)
-        // Who has left only asks now and then whether it was taken in again.
-        let pause = hasLeftCluster ? .seconds(10) : dialPause
+        // Who has left only asks now and then whether it was taken in again; and it is only told now and
+        // then that it has left.
+        let pause = hasLeftCluster || peers[place].hasLeft ? .seconds(10) : dialPause
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
         peers[place].nextDial = now + pause + jitter
         peers[place].dialPause = Nanoseconds(

@@ -173,16 +173,22 @@ public struct Engine: ~Copyable {
             tombstones[tombstone.name] = tombstone.incarnation
         }
         for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
-        for group in recovered.groups {
+        for group in recovered.groups where !QuorumRecovery.isDraft(group.name) {
             let slot = insert(group, now: now)
             if group.isDamaged { touch(slot) }
         }
-        let named = recovered.groups.compactMap { $0.snapshot?.name }
+        let named = groups.compactMap { $0.snapshot?.name }
         for name in snapshotNames where !named.contains(name) {
             // It was captured or fetched, and the log never came to speak of it.
             effects.snapshotRemovals.append(name)
         }
         restoreRoster(recovered, now: now)
+        for draft in recovered.groups where QuorumRecovery.isDraft(draft.name) {
+            let record = GroupRecord(
+                name: draft.name, incarnation: draft.incarnation, replica: draft.replica,
+                base: draft.base)
+            _ = writeGroup(.groupRemoved, record, draft.id)
+        }
         bootBatch = writeRecord(.boot, bootRecord)
     }
 

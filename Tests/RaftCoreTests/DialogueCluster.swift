@@ -68,7 +68,8 @@ struct DialogueCluster {
         }
         return Raft(
             replica: replica, configurations: configurations, hardState: disk.hardState,
-            log: disk.log, snapshot: disk.snapshot, options: options, seed: UInt64(replica.node.rawValue), now: now)
+            log: disk.log, snapshot: disk.snapshot, options: options,
+            seed: UInt64(replica.node.rawValue), now: now)
     }
 
     /// A node that holds nothing; a replica begins on it when a leader calls it one.

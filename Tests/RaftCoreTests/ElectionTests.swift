@@ -4,6 +4,26 @@ import Testing
 
 @Suite("Elections (dissertation 3.4, 6.2, 9.6) and transfer (3.10)")
 struct ElectionTests {
+    @Test("votes of all others make no leader before its own vote is durable")
+    func ownVoteFirst() {
+        var replicas = Replicas(3)
+        replicas.timeout(1)
+        replicas.deliver()
+        replicas.deliver()
+        #expect(replicas[1].role == .candidate)
+        let vote = Message.VoteReply(
+            term: replicas[1].term, isPreVote: false, isGranted: true)
+        for other in [Replica(2), 3] {
+            replicas.act(1) { raft, now, effects in
+                raft.step(from: other, .voteReply(vote), now: now, effects: &effects)
+            }
+        }
+        #expect(!replicas[1].isLeader, "it leads by a vote that a crash can take back")
+        replicas.sync(1)
+        replicas.deliver()
+        #expect(replicas[1].isLeader)
+    }
+
     @Test("one node alone leads once its vote and its first entry are durable")
     func alone() {
         var replicas = Replicas(1)

@@ -78,6 +78,34 @@ struct MembershipTests {
         #expect(replicas[1].commitIndex >= joint)
     }
 
+    @Test("a joint configuration isn't left before it is committed, although others before it are")
+    func jointIsCommittedFirst() throws {
+        var replicas = Replicas(3)
+        replicas.elect(1)
+        replicas.settle()
+        _ = replicas.propose(1, on: 1)
+        let proposed = replicas[1].log.lastIndex
+        try replicas.change(.init(remove: [3]), on: 1)
+        #expect(replicas[1].membership.isJoint)
+        let joint = replicas[1].log.lastIndex
+        replicas.act(1) { raft, now, effects in
+            raft.persisted(upTo: joint, now: now, effects: &effects)
+        }
+        // 2 has what stands before the configuration, but not the configuration.
+        let position = try #require(replicas[1].membership.position(of: NodeID(2)))
+        replicas.act(1) { raft, _, effects in
+            raft.sendEntries(to: position, count: 1, byteCount: 0, effects: &effects)
+        }
+        let reply = Message.AppendReply(
+            term: replicas[1].term, index: proposed, isRejected: false, hint: .start)
+        replicas.act(1) { raft, now, effects in
+            raft.step(from: 2, .appendReply(reply), now: now, effects: &effects)
+        }
+        #expect(replicas[1].commitIndex == proposed)
+        #expect(replicas[1].membership.isJoint, "left before it was committed")
+        #expect(replicas[1].log.lastIndex == joint, "left before it was committed")
+    }
+
     @Test("a second change waits for the first, and the first for an entry of the term")
     func oneAtATime() throws {
         var replicas = Replicas(3)

@@ -72,7 +72,9 @@ struct SnapshotTests {
         for raft in replicas.rafts { #expect(raft.log.last == replicas[2].log.last) }
     }
 
-    @Test("a follower that compaction overtakes is asked where it stands before it is offered a state")
+    @Test(
+        "a follower that compaction overtakes is asked where it stands before it is offered a state"
+    )
     func overtaken() {
         var replicas = Replicas(3)
         replicas.elect(1)
@@ -150,7 +152,8 @@ struct SnapshotTests {
         replicas.settle()
         let raft = replicas[1]
         #expect(raft.configuration(at: before).membership.members.map(\.node) == [1, 2, 3])
-        #expect(raft.configuration(at: raft.commitIndex).membership.members.map(\.node) == [1, 2, 4])
+        #expect(
+            raft.configuration(at: raft.commitIndex).membership.members.map(\.node) == [1, 2, 4])
         // An offer names those that held where its state ends.
         replicas.compact(1, upTo: before, snapshot: before.next)
         let held = replicas[1].configuration(at: before.next)
@@ -198,7 +201,8 @@ struct SnapshotTests {
                 from: 1,
                 .append(
                     .init(
-                        term: Term(3), previous: .start, entriesTerm: Term(holdsIt ? 3 : 2), count: 9,
+                        term: Term(3), previous: .start, entriesTerm: Term(holdsIt ? 3 : 2),
+                        count: 9,
                         commit: .zero)), now: .zero, effects: &effects)
             raft.persisted(upTo: LogIndex(9), now: .zero, effects: &effects)
             let position = EntryPosition(index: LogIndex(5), term: Term(3))

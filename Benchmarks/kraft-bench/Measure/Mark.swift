@@ -23,6 +23,7 @@ struct Counters: Codable, Sendable {
     var logWrites: UInt64
     var logBytesWritten: UInt64
     var entriesAppended: UInt64
+    var snapshotsInstalled: UInt64
 
     init(_ metrics: NodeMetrics) {
         framesSent = metrics.framesSent
@@ -30,6 +31,7 @@ struct Counters: Codable, Sendable {
         logWrites = metrics.logWrites
         logBytesWritten = metrics.logBytesWritten
         entriesAppended = metrics.entriesAppended
+        snapshotsInstalled = metrics.snapshotsInstalled
     }
 }
 
@@ -38,6 +40,8 @@ struct ProcessUsage: Codable, Sendable {
     var userMicroseconds: UInt64
     var systemMicroseconds: UInt64
     var residentBytes: UInt64
+    /// The most that it ever was.
+    var peakResidentBytes: UInt64
 
     var cpuMicroseconds: UInt64 { userMicroseconds + systemMicroseconds }
 
@@ -46,7 +50,8 @@ struct ProcessUsage: Codable, Sendable {
         getrusage(RUSAGE_SELF.rawValue, &usage)
         return ProcessUsage(
             userMicroseconds: microseconds(usage.ru_utime),
-            systemMicroseconds: microseconds(usage.ru_stime), residentBytes: resident())
+            systemMicroseconds: microseconds(usage.ru_stime), residentBytes: resident(),
+            peakResidentBytes: UInt64(usage.ru_maxrss) * 1_024)
     }
 
     private static func microseconds(_ time: timeval) -> UInt64 {

@@ -14,6 +14,12 @@ struct CountingMachine: StateMachine {
     private var state = State()
     /// Of the commands in their order.
     private var order: UInt64 = 0xCBF2_9CE4_8422_2325
+    /// Ballast, for snapshots that take time: no command changes it.
+    private var ballast: [UInt64]
+
+    init(stateBytes: Int = 0) {
+        ballast = (0..<UInt64(stateBytes / 8)).map { $0 &* 0x9E37_79B9_7F4A_7C15 }
+    }
 
     mutating func apply(_ command: BenchCommand, at index: LogIndex) -> NoReply {
         take(command.sequence)
@@ -39,21 +45,55 @@ struct CountingMachine: StateMachine {
 
     func answer(_ query: Query) -> State { state }
 
-    func digest() -> UInt64 { order ^ state.applied.sum ^ state.damagedCount }
+    func digest() -> UInt64 {
+        order ^ state.applied.sum ^ state.damagedCount ^ UInt64(ballast.count)
+    }
 }
 
-/// Four numbers: encoded as a whole.
-extension CountingMachine: BinaryCodable {
-    func encode(into writer: inout ByteWriter) {
-        for number in [state.applied.count, state.applied.sum, state.damagedCount, order] {
-            writer.write(number)
+/// Four numbers, and then the ballast, piece by piece.
+extension CountingMachine {
+    struct Snapshot: StateSnapshot {
+        fileprivate var machine: CountingMachine
+        private var isBegun = false
+        private var written = 0
+        private static let numbersInPiece = 8_192
+
+        fileprivate init(_ machine: CountingMachine) { self.machine = machine }
+
+        mutating func writePiece(into writer: inout ByteWriter) -> Bool {
+            if !isBegun {
+                isBegun = true
+                let state = machine.state
+                for number in [
+                    state.applied.count, state.applied.sum, state.damagedCount, machine.order,
+                ] {
+                    writer.write(number)
+                }
+                return true
+            }
+            let end = min(machine.ballast.count, written + Snapshot.numbersInPiece)
+            machine.ballast[written..<end].withUnsafeBytes { writer.write(raw: $0) }
+            defer { written = end }
+            return end > written
         }
     }
 
-    init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
+    func snapshot() -> Snapshot { Snapshot(self) }
+
+    mutating func restore(from pieces: inout SnapshotPieces) throws {
+        guard let first = try pieces.next() else { throw ByteReader.Malformed() }
+        var reader = ByteReader(first)
         state.applied = Checksum(count: try reader.read(), sum: try reader.read())
         state.damagedCount = try reader.read()
         order = try reader.read()
+        ballast = []
+        while let piece = try pieces.next() {
+            for offset in stride(from: 0, to: piece.count - 7, by: 8) {
+                ballast.append(piece.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            }
+        }
+        for (place, number) in ballast.enumerated()
+        where number != UInt64(place) &* 0x9E37_79B9_7F4A_7C15 { state.damagedCount += 1 }
     }
 }
 

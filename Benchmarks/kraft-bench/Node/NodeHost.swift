@@ -33,7 +33,7 @@ final class NodeHost: Sendable {
 
     func carryOut(_ order: Order) async throws -> Answer {
         switch order {
-        case .create(let names): return try await create(names)
+        case .create(let names, let size): return try await create(names, stateBytes: size)
         case .awaitLeaders: return try await awaitLeaders()
         case .lead(let names): return try await lead(names)
         case .begin(let workload): return try await begin(workload)
@@ -47,11 +47,13 @@ final class NodeHost: Sendable {
     // MARK: Groups
 
     /// All at once, so that they share their syncs.
-    private func create(_ names: [String]) async throws -> Answer {
+    private func create(_ names: [String], stateBytes: Int) async throws -> Answer {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             for name in names {
                 tasks.addTask { [kraft] in
-                    _ = try await kraft.createGroup(name) { CountingMachine() }
+                    _ = try await kraft.createGroup(name) {
+                        CountingMachine(stateBytes: stateBytes)
+                    }
                 }
             }
             try await tasks.waitForAll()

@@ -4,7 +4,9 @@ import Foundation
 struct BenchCluster: Sendable {
     static let nodeCount = 3
 
-    let nodes: [BenchNode]
+    private(set) var nodes: [BenchNode]
+    private let setups: [NodeSetup]
+    private let remains: Remains
 
     /// Starts the nodes; returns when all listen.
     static func start(in folder: String, _ remains: Remains) async throws -> BenchCluster {
@@ -13,14 +15,25 @@ struct BenchCluster: Sendable {
         for (place, port) in ports.enumerated() {
             peers[UInt32(place + 1)] = "127.0.0.1:\(port)"
         }
-        var nodes: [BenchNode] = []
-        for (id, address) in peers.sorted(by: { $0.key < $1.key }) {
-            let setup = NodeSetup(
+        let setups = peers.sorted { $0.key < $1.key }.map { id, address in
+            NodeSetup(
                 node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers)
-            nodes.append(try BenchNode(setup, remains))
         }
+        let nodes = try setups.map { try BenchNode($0, remains) }
         for node in nodes { _ = try await node.nextAnswer() }
-        return BenchCluster(nodes: nodes)
+        return BenchCluster(nodes: nodes, setups: setups, remains: remains)
+    }
+
+    /// Ends the node at a place; its folder stays.
+    func stop(_ place: Int) async {
+        // It answers by being gone.
+        _ = try? await nodes[place].ask(.quit)
+    }
+
+    /// Starts a node that was stopped; returns when it listens.
+    mutating func restart(_ place: Int) async throws {
+        nodes[place] = try BenchNode(setups[place], remains)
+        _ = try await nodes[place].nextAnswer()
     }
 
     /// Gives each node its order at the same time; the answers come in the nodes' order.
@@ -46,8 +59,8 @@ struct BenchCluster: Sendable {
     }
 
     /// Creates groups on all nodes and waits until each has one leader that all know.
-    func create(_ names: [String]) async throws {
-        _ = try await ask(.create(groups: names))
+    func create(_ names: [String], stateBytes: Int = 0) async throws {
+        _ = try await ask(.create(groups: names, stateBytes: stateBytes))
         // A leader may be deposed while the others are asked; then it is asked again.
         for _ in 0..<100 {
             let leading = try await ask(.awaitLeaders).reduce(0) { sum, answer in

@@ -96,7 +96,7 @@ extension WritesSettings {
 }
 
 extension ResultCheck {
-    fileprivate var words: String {
+    var words: String {
         var words: String
         if problems.isEmpty {
             words =

@@ -272,7 +272,8 @@ struct DurabilityOracle {
             let old = replica.entries[start + offset]
             guard old == .gap || old.isSame(as: new) else {
                 return (
-                    .durability, "disk of node \(node + 1): \(first + offset) is rewritten otherwise"
+                    .durability,
+                    "disk of node \(node + 1): \(first + offset) is rewritten otherwise"
                 )
             }
             replica.entries[start + offset] = new

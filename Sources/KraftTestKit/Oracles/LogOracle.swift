@@ -80,7 +80,9 @@ struct LogOracle {
                 "leader \(node) of term \(now.term) commits \(now.commit) of an older term"
             )
         }
-        if before.last > now.base.index, let lastTerm = before.lastTerm, terms(before.last) != lastTerm {
+        if before.last > now.base.index, let lastTerm = before.lastTerm,
+            terms(before.last) != lastTerm
+        {
             return (.leaderAppendOnly, "leader \(node) rewrote \(before.last)")
         }
         return nil

@@ -24,7 +24,8 @@ struct GroupLook: Equatable {
 
     static func == (a: GroupLook, b: GroupLook) -> Bool {
         a.commit == b.commit && a.applied == b.applied && a.last == b.last && a.term == b.term
-            && a.base == b.base && a.role == b.role && a.leader == b.leader && a.lastTerm == b.lastTerm && a.id == b.id
+            && a.base == b.base && a.role == b.role && a.leader == b.leader
+            && a.lastTerm == b.lastTerm && a.id == b.id
             && a.isDamaged == b.isDamaged
             && a.configurations.count == b.configurations.count
             && a.configurations.last?.index == b.configurations.last?.index

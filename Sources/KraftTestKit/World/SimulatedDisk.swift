@@ -72,6 +72,17 @@ final class SimulatedDisk: LogDirectory {
 
     init(random: SeededRandom) { self.random = random }
 
+    /// The same disk at this moment, which may have another future.
+    func copy(random: SeededRandom) -> SimulatedDisk {
+        let copy = SimulatedDisk(random: random)
+        copy.snapshots = snapshots
+        copy.unfinished = unfinished
+        copy.segments = segments
+        copy.ghosts = ghosts
+        copy.firstNeeded = firstNeeded
+        return copy
+    }
+
     private func position(of number: UInt64) -> Int? {
         guard let last = segments.last, number <= last.number else { return nil }
         // Numbers are dense but for what a crash has taken.
@@ -228,10 +239,10 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// A name that no sync of the folder has made durable may be gone.
-    private func loseSnapshotNames() {
+    private func loseSnapshotNames(_ cut: PowerCut) {
         unfinished.removeAll()
         snapshots.removeAll { snapshot in
-            let isLost = !snapshot.isEntryDurable && random.chance(500)
+            let isLost = !snapshot.isEntryDurable && losesName(cut)
             if isLost { coverage.count(.snapshotNamesLost) }
             return isLost
         }
@@ -347,26 +358,44 @@ final class SimulatedDisk: LogDirectory {
 
     // MARK: Crashes
 
+    /// What becomes of that which wasn't durable.
+    enum PowerCut: CaseIterable {
+        /// Whatever the dice say.
+        case any
+        case lost, kept
+        /// The end of what was written is gone; something in its middle; the newer of several
+        /// writes to a sector.
+        case torn, hole, mixed
+    }
+
+    private func losesName(_ cut: PowerCut) -> Bool {
+        switch cut {
+        case .lost: true
+        case .kept: false
+        default: random.chance(500)
+        }
+    }
+
     /// The power fails: of what wasn't durable, any part may be gone.
-    func losePower() {
-        loseSnapshotNames()
+    func losePower(_ cut: PowerCut = .any) {
+        loseSnapshotNames(cut)
         segments.removeAll { segment in
-            let isLost = !segment.isEntryDurable && random.chance(500)
+            let isLost = !segment.isEntryDurable && losesName(cut)
             if isLost { coverage.count(.preparationsLost) }
             return isLost
         }
         for position in segments.indices {
             segments[position].isEntryDurable = true
-            losePower(segment: position)
+            losePower(segment: position, cut)
         }
-        for ghost in ghosts where random.chance(500) {
+        for ghost in ghosts where losesName(cut) {
             let place = segments.firstIndex { $0.number > ghost.number } ?? segments.count
             segments.insert(ghost, at: place)
         }
         ghosts = []
     }
 
-    private func losePower(segment position: Int) {
+    private func losePower(segment position: Int, _ cut: PowerCut = .any) {
         if segments[position].isStale {
             segments[position].isStale = false
             coverage.count(.staleCachesLost)
@@ -376,24 +405,24 @@ final class SimulatedDisk: LogDirectory {
         segments[position].unsynced.removeAll()
         guard !writes.isEmpty else { return }
         let sectors = SimulatedDisk.sectors(of: writes)
-        switch random.below(5) {
-        case 0:
+        switch cut == .any ? PowerCut.allCases[1 + random.below(5)] : cut {
+        case .lost:
             coverage.count(.writesLostAtPowerCut)
-        case 1:
+        case .kept:
             coverage.count(.writesKeptAtPowerCut)
             keep(sectors, of: writes, segment: position) { $0 }
-        case 2:
+        case .torn:
             coverage.count(.writesTornAtPowerCut)
             let end = sectors.lowerBound + random.below(sectors.count + 1)
             keep(sectors.lowerBound..<end, of: writes, segment: position) { $0 }
-        case 3:
+        case .hole:
             // A hole: sectors go to the disk in any order, so later ones may be there alone.
             coverage.count(.holesAtPowerCut)
             let start = sectors.lowerBound + random.below(min(sectors.count, 9))
             let end = min(sectors.upperBound, start + 1 + random.below(9))
             keep(sectors.lowerBound..<start, of: writes, segment: position) { $0 }
             keep(end..<sectors.upperBound, of: writes, segment: position) { $0 }
-        default:
+        case .any, .mixed:
             coverage.count(.writesTornAtPowerCut)
             keep(sectors, of: writes, segment: position) { [self] in random.below($0 + 1) }
         }

@@ -61,7 +61,9 @@ struct LogFuzzTests {
                 throw FuzzFinding("it is refused", mutator.seed)
             }
             let last = log.groups.first?.terms.lastIndex.rawValue ?? 0
-            if last < 40, log.damages.isEmpty || log.groups.first?.isDamaged == false { throw FuzzFinding("entries are gone without a word", mutator.seed) }
+            if last < 40, log.damages.isEmpty || log.groups.first?.isDamaged == false {
+                throw FuzzFinding("entries are gone without a word", mutator.seed)
+            }
         }
     }
 

@@ -176,7 +176,11 @@ struct SnapshotScenarios {
         stage.expectSoon(stage.simulation.coverage[.fetchesBegun] > 0)
         stage.wait(milliseconds: 100)
         #expect(stage.simulation.coverage[.snapshotsInstalled] == 0)
-        if dies { stage.simulation.crash(leader) } else { stage.simulation.stepDown("g", on: leader) }
+        if dies {
+            stage.simulation.crash(leader)
+        } else {
+            stage.simulation.stepDown("g", on: leader)
+        }
         stage.elect(of: stage.others(than: follower, leader))
         stage.expectSoon(
             stage.simulation.coverage[.snapshotsInstalled] > 0, within: .seconds(30))
