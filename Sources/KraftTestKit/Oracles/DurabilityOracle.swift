@@ -82,7 +82,8 @@ struct DurabilityOracle {
     /// A node has started on a damaged log. `found`: by track, which replica it found of each group,
     /// and whether it knows that to be damaged.
     mutating func damage(
-        node: Int, found: (Int) -> (id: ReplicaID, isDamaged: Bool, last: LogIndex, state: HardState)?
+        node: Int,
+        found: (Int) -> (id: ReplicaID, isDamaged: Bool, last: LogIndex, state: HardState)?
     ) -> Finding? {
         for track in tracks.indices {
             let here = found(track)
@@ -92,7 +93,8 @@ struct DurabilityOracle {
                     UInt64(before.entries.count) == here.last.rawValue
                 else {
                     return (
-                        .durability, "node \(node + 1) takes a log for whole that has lost something"
+                        .durability,
+                        "node \(node + 1) takes a log for whole that has lost something"
                     )
                 }
                 continue
