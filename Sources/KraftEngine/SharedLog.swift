@@ -136,6 +136,10 @@ struct SharedLog {
         return (position, sequence)
     }
 
+    /// Has the next records, of `byteCount` bytes with their headers and padding, go into one batch:
+    /// all of them count, or none.
+    mutating func gather(_ byteCount: Int) { openBatch(for: byteCount) }
+
     /// Makes sure that a batch is open with room for `size` more bytes.
     private mutating func openBatch(for size: Int) {
         if let batch = open {

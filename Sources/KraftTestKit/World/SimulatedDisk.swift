@@ -29,6 +29,11 @@ final class SimulatedDisk: LogDirectory {
         var isEntryDurable = true
     }
 
+    /// What can happen to a log while nobody writes it.
+    enum Decay: CaseIterable {
+        case flippedBit, zeroedSectors, cutSegment, blankSegment, lostSegment
+    }
+
     /// A snapshot's file. Its bytes are synced before it gets its name.
     struct Snapshot {
         var name: SnapshotName
@@ -57,6 +62,13 @@ final class SimulatedDisk: LogDirectory {
     var coverage = Coverage()
     private var random: SeededRandom
     private var follower = LogFollower()
+    /// The log has decayed, and no node has started on it since: it can't be followed meanwhile.
+    private(set) var isDecayed = false
+    /// Where the log went on after it had decayed; what stands before isn't read again.
+    private var mark: LogMark?
+    var hasDecayed: Bool { mark != nil }
+    /// The last write that was synced.
+    private var lastSync: (segment: UInt64, offset: Int) = (0, 0)
 
     init(random: SeededRandom) { self.random = random }
 
@@ -105,6 +117,9 @@ final class SimulatedDisk: LogDirectory {
     /// A data sync of the segment has ended well.
     func sync(segment number: UInt64) {
         guard let position = position(of: number) else { return }
+        if let first = segments[position].unsynced.map(\.offset).min() {
+            lastSync = (number, first)
+        }
         for write in segments[position].unsynced {
             SimulatedDisk.copy(write.bytes[...], to: &segments[position].durable, at: write.offset)
         }
@@ -253,9 +268,92 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// The next `follow` begins at the first record.
-    func followAgain() {
+    ///
+    /// Says whether that is the first one since the log went on after it had decayed.
+    func followAgain() -> Bool {
+        if let mark, mark.segment >= firstNeeded {
+            follower = LogFollower(behind: mark)
+            return true
+        }
+        mark = nil
         let first = segments.first { $0.number >= firstNeeded }
         follower = LogFollower(firstSegment: first?.number ?? 1)
+        return false
+    }
+
+    // MARK: Decay
+
+    /// Whether all that was written is durable.
+    var isSettled: Bool { segments.allSatisfy { $0.unsynced.isEmpty && !$0.isStale } }
+
+    /// Something happens to the log while nobody writes it. Only what can be told from a write that a
+    /// power cut tore: so no zeros in the last write. Says whether there was anything to decay.
+    func decay(_ kind: Decay) -> Bool {
+        let used = segments.indices.filter { place in
+            segments[place].number >= firstNeeded && usedSectors(place).contains { $0 >= 8 }
+        }
+        guard let last = used.last else { return false }
+        // The folder's identity stands in each segment's header; one of them is left.
+        let isAlone = segments.count { $0.number >= firstNeeded } < 2
+        let first = isAlone ? 8 : 0
+        switch kind {
+        case .cutSegment, .blankSegment, .lostSegment:
+            if isAlone { return false }
+        case .flippedBit, .zeroedSectors: break
+        }
+        switch kind {
+        case .flippedBit:
+            let place = used[random.below(used.count)]
+            let sector = random.pick(usedSectors(place).filter { $0 >= first })
+            let bit = random.below(SimulatedDisk.sectorSize * 8)
+            segments[place].durable[sector * SimulatedDisk.sectorSize + bit / 8] ^=
+                1 << UInt8(bit % 8)
+            segments[place].cached = segments[place].durable
+        case .zeroedSectors:
+            let place = used[random.below(used.count)]
+            var sectors = usedSectors(place).filter { $0 >= first }
+            if place == last {
+                guard lastSync.segment == segments[place].number else { return false }
+                sectors.removeAll { ($0 + 8) * SimulatedDisk.sectorSize > lastSync.offset }
+            }
+            guard !sectors.isEmpty else { return false }
+            let start = random.pick(sectors) * SimulatedDisk.sectorSize
+            let count = SimulatedDisk.sectorSize * (1 + random.below(8))
+            let end = min(start + count, segments[place].durable.count)
+            segments[place].durable.replaceSubrange(
+                start..<end, with: repeatElement(0, count: end - start))
+            segments[place].cached = segments[place].durable
+        case .cutSegment:
+            let place = used[random.below(used.count)]
+            let sectors = segments[place].durable.count / SimulatedDisk.sectorSize
+            segments[place].durable.removeSubrange(
+                (random.below(sectors) * SimulatedDisk.sectorSize)...)
+            segments[place].cached = segments[place].durable
+        case .blankSegment:
+            let place = used[random.below(used.count)]
+            segments[place].durable = [UInt8](repeating: 0, count: segments[place].durable.count)
+            segments[place].cached = segments[place].durable
+        case .lostSegment:
+            guard used.count > 1 else { return false }
+            segments.remove(at: used[random.below(used.count - 1)])
+        }
+        isDecayed = true
+        return true
+    }
+
+    private func usedSectors(_ place: Int) -> [Int] {
+        let bytes = segments[place].durable
+        return (0..<bytes.count / SimulatedDisk.sectorSize).filter { sector in
+            let start = sector * SimulatedDisk.sectorSize
+            return bytes[start..<start + SimulatedDisk.sectorSize].contains { $0 != 0 }
+        }
+    }
+
+    /// A node has started on the log, and goes on with it there.
+    func wentOn(at mark: LogMark) {
+        isDecayed = false
+        self.mark = mark
+        follower = LogFollower(behind: mark)
     }
 
     // MARK: Crashes

@@ -65,6 +65,11 @@ extension Simulation {
         _ look: GroupLook, _ replica: Replica<Machine>, _ node: SimulatedNode<Machine>,
         _ box: EngineBox
     ) {
+        // It says nothing that counts.
+        if look.isDamaged {
+            replica.lastLook = nil
+            return
+        }
         if replica.lastLook == look { return }
         let (track, before, slot) = (replica.track, replica.lastLook, replica.slot)
         replica.lastLook = look
@@ -190,9 +195,11 @@ extension Simulation {
 
     /// Something may have become durable on a node.
     func followDisk(of node: SimulatedNode<Machine>, isAgain: Bool = false) {
+        guard !node.disk.isDecayed else { return }
         pastCoverage.count(.disksInspected)
         var finding: Finding?
-        oracles.durability.beginsInMiddle[node.position] = node.disk.firstNeeded > 1
+        oracles.durability.beginsInMiddle[node.position] =
+            node.disk.firstNeeded > 1 || node.disk.hasDecayed
         // By group: what the newest checkpoint says that the entries before it came to.
         var snapshots: [(group: GroupID, reference: SnapshotReference?)] = []
         do throws(KraftError) {
@@ -216,9 +223,10 @@ extension Simulation {
 
     /// A crash may have changed what is durable: the disk is read anew, and nothing may be missing.
     func inspectDisk(of node: SimulatedNode<Machine>) {
-        guard violations.isEmpty else { return }
-        let before = oracles.durability.forget(node: node.position)
-        node.disk.followAgain()
+        guard violations.isEmpty, !node.disk.isDecayed else { return }
+        let isSinceDamage = node.disk.followAgain()
+        let before = oracles.durability.forget(
+            node: node.position, isSinceDamage: isSinceDamage)
         followDisk(of: node, isAgain: true)
         report(
             oracles.durability.compare(node: node.position, before: before) {
@@ -241,7 +249,7 @@ enum EngineView {
             commit: glance.commitIndex, applied: glance.appliedIndex, last: glance.lastIndex,
             lastTerm: glance.role == .leader
                 ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
-            base: glance.base,
+            base: glance.base, isDamaged: glance.state == .damaged,
             configurations: glance.configurations)
     }
 
