@@ -124,7 +124,9 @@ extension Engine {
     package var rareBranches: RareBranches { rare }
 
     /// Whether somebody still waits for a change of a group's members to begin here.
-    package func isChangeWanted(_ slot: GroupSlot) -> Bool { !groups[slot.rawValue].changes.isEmpty }
+    package func isChangeWanted(_ slot: GroupSlot) -> Bool {
+        !groups[slot.rawValue].changes.isEmpty
+    }
 }
 
 extension Group {

@@ -135,7 +135,8 @@ public struct Engine: ~Copyable {
         let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
         let isBootLost = recovered.isEndLost || lives > (recovered.lists.boot?.lives ?? 0)
         bootRecord = BootRecord(
-            store: store, lives: lives + 1 + (recovered.isEndLost ? Engine.livesSkipped : 0), leaseMilliseconds: configuration.leaseMilliseconds,
+            store: store, lives: lives + 1 + (recovered.isEndLost ? Engine.livesSkipped : 0),
+            leaseMilliseconds: configuration.leaseMilliseconds,
             earlierLeaseMilliseconds: isBootLost
                 ? max(promised, configuration.leaseMilliseconds) : promised,
             boot: boot)

@@ -38,11 +38,12 @@ struct ReplacementTests {
         #expect(membership.kind(of: 2) == .learner)
         #expect(membership.finished == .init(change: change, isAbandoned: false))
         // An id of its own: that of the entry in which it appears.
-        #expect(membership.members[2].id.added == .init(index: change.index.next, term: change.term))
+        let last = EntryPosition(index: change.index.next, term: change.term)
+        #expect(membership.members[2].id.added == last)
         #expect(replicas[1].isMembershipCommitted)
     }
 
-    @Test("nothing that the lost replica may still say counts, nor the new one's word before it votes")
+    @Test("nothing that the lost replica says counts, nor the new one's word before it votes")
     func countsForNothing() throws {
         var replicas = led(3)
         try replace(3, &replicas, on: 1)

@@ -18,6 +18,8 @@ struct DurabilityOracle {
         /// Its log was read from its middle: there may be gaps, until a checkpoint or entries that
         /// were written again fill them.
         var isPartial = false
+        /// Some record has told its id.
+        var isNamed = true
         /// No record of its term was read yet: `hardState` is what its entries prove.
         var isTermGuessed = false
     }
@@ -80,7 +82,8 @@ struct DurabilityOracle {
     /// A node has started on a damaged log. `found`: by track, which replica it found of each group,
     /// and whether it knows that to be damaged.
     mutating func damage(
-        node: Int, found: (Int) -> (id: ReplicaID, isDamaged: Bool, last: LogIndex, state: HardState)?
+        node: Int,
+        found: (Int) -> (id: ReplicaID, isDamaged: Bool, last: LogIndex, state: HardState)?
     ) -> Finding? {
         for track in tracks.indices {
             let here = found(track)
@@ -90,7 +93,8 @@ struct DurabilityOracle {
                     UInt64(before.entries.count) == here.last.rawValue
                 else {
                     return (
-                        .durability, "node \(node + 1) takes a log for whole that has lost something"
+                        .durability,
+                        "node \(node + 1) takes a log for whole that has lost something"
                     )
                 }
                 continue
@@ -108,10 +112,10 @@ struct DurabilityOracle {
     }
 
     private func isLost(_ track: Int, _ node: Int) -> Bool {
-        guard !tracks[track].lost.isEmpty, let id = tracks[track].replicas[node]?.id else {
+        guard !tracks[track].lost.isEmpty, let replica = tracks[track].replicas[node] else {
             return false
         }
-        return tracks[track].isLost(node, id)
+        return replica.isNamed && tracks[track].isLost(node, replica.id)
     }
 
     // MARK: What becomes durable
@@ -130,7 +134,8 @@ struct DurabilityOracle {
         if isLost(track, node) { return nil }
         guard let before = tracks[track].replicas[node]?.hardState else {
             if beginsInMiddle[node] {
-                tracks[track].replicas[node] = Replica(hardState: state, isPartial: true)
+                tracks[track].replicas[node] = Replica(
+                    hardState: state, isPartial: true, isNamed: false)
             }
             return nil
         }
@@ -171,7 +176,8 @@ struct DurabilityOracle {
         if isLost(track, node) { return nil }
         if tracks[track].replicas[node] == nil, beginsInMiddle[node] {
             tracks[track].replicas[node] = Replica(
-                hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
+                hardState: HardState(term: term), isPartial: true, isNamed: false,
+                isTermGuessed: true)
         }
         guard var replica = tracks[track].replicas[node] else {
             return (
@@ -259,7 +265,9 @@ struct DurabilityOracle {
         // The first record of a group need not be its creation, in a log that was given back in part.
         var replica =
             tracks[track].replicas[node]
-            ?? Replica(hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
+            ?? Replica(
+                hardState: HardState(term: term), isPartial: true, isNamed: false,
+                isTermGuessed: true)
         let start = Int(first.rawValue) - 1
         if replica.isPartial {
             while replica.entries.count < start + hashes.count { replica.entries.append(.gap) }
@@ -293,6 +301,7 @@ struct DurabilityOracle {
         }
         var replica = tracks[track].replicas[node] ?? Replica(isPartial: true)
         replica.id = id
+        replica.isNamed = true
         if !replica.isPartial,
             let finding = DurabilityOracle.compare(node, replica.hardState, state)
         {

@@ -20,7 +20,7 @@ struct RepairScenarios {
             within: .seconds(60))
     }
 
-    @Test("Writes go on while a damaged replica is taken out and brought in again", arguments: 1...6)
+    @Test("Writes go on while a damaged replica is replaced", arguments: 1...6)
     func underLoad(seed: UInt64) {
         let stage = Stage(seed: seed) { options in
             options.snapshots.entryLimit = 50
