@@ -81,6 +81,7 @@ final class SimulatedDisk: LogDirectory {
         copy.segments = segments
         copy.ghosts = ghosts
         copy.firstNeeded = firstNeeded
+        (copy.isDecayed, copy.mark, copy.lastSync) = (isDecayed, mark, lastSync)
         return copy
     }
 

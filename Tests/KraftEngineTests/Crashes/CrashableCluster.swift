@@ -81,6 +81,8 @@ final class CrashableCluster {
     private var requests: [RequestToken: Request] = [:]
     private(set) var outcomes: [RequestToken: Completion.Outcome] = [:]
     private var isolated: Set<Int> = []
+    /// Something is to be found broken.
+    var toleratesDamage = false
     /// Called before each step of the first node's disk.
     var onStep: ((LifeStep) throws -> Void)?
 
@@ -518,7 +520,9 @@ final class CrashableCluster {
             guard isFormerMember else { return }
             ledger.opened[id]?.remove(nodes[place].id)
             nodes[place].removeMachine(slot)
-        case .damaged, .replicaDamaged, .contradicted, .fenced:
+        case .damaged, .replicaDamaged:
+            if !toleratesDamage { throw LifeFinding("node \(place + 1): \(notice)") }
+        case .contradicted, .fenced:
             throw LifeFinding("node \(place + 1): \(notice)")
         default: break
         }

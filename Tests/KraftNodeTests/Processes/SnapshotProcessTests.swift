@@ -31,6 +31,8 @@ extension ProcessTests {
                     #expect(try await cluster.put("k\(number)", "v", to: 1).status == 200)
                 }
                 #expect(try await index("first_index", "kv-0", cluster, 2) == 1)
+                // A follower may be a little behind.
+                try await cluster.waitForEqualDigests()
                 let taken = try await cluster.post("/v1/groups/kv-0/snapshot", "", to: 2)
                 #expect(taken.status == 200, "\(taken.text)")
                 let position = try #require(taken["index"].flatMap { Int($0) })
