@@ -208,8 +208,8 @@ extension Simulation {
                 if case .checkpoint(let id, let replica, _, _, let snapshot, _) = record {
                     snapshots.removeAll { $0.group == id }
                     // A damaged log may speak of an older one than there is.
-                    let isLost = oracles.durability.isLost(
-                        oracles.track(of: id), node: node.position, replica)
+                    let track = oracles.track(of: id)
+                    let isLost = oracles.durability.isLost(track, node: node.position, replica)
                     if !isLost { snapshots.append((id, snapshot)) }
                 }
                 if case .groupRemoved(let id, _) = record {
