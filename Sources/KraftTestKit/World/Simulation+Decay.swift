@@ -15,9 +15,12 @@ extension Simulation {
         guard evenIfNeeded || canSpare(node), node.pendingWrite == nil, node.disk.isSettled else {
             return false
         }
-        let kind = diskRandom.pick(SimulatedDisk.Decay.allCases)
+        var kinds = SimulatedDisk.Decay.allCases
+        diskRandom.shuffle(&kinds)
         crash(id)
-        guard violations.isEmpty, node.disk.decay(kind) else { return false }
+        guard violations.isEmpty, let kind = kinds.first(where: { node.disk.decay($0) }) else {
+            return false
+        }
         decayingNode = node.position
         pastCoverage.count(.logsDecayed)
         note("the log of node \(id) decays: \(kind)")
