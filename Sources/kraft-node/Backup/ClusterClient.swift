@@ -13,16 +13,21 @@ struct ClusterClient {
     /// HTTP addresses of the nodes that have told theirs.
     let urls: [UInt32: String]
 
+    /// How long a node may take to say what cluster it is of, in milliseconds.
+    private static let patience = 3_000
+
     /// - `nodes`: HTTP ports, tried one after the other.
     ///
     /// Throws an exit code when none can be reached.
     init(_ nodes: NodeList, timeoutMilliseconds: Int) async throws {
         var found: (NodeClient, ClusterInfo)?
         for url in nodes.urls {
-            let client = NodeClient(url: url, timeoutMilliseconds: timeoutMilliseconds)
-            guard let info = try? await client.send(.GET, "/v1/cluster/info").json(ClusterInfo.self)
+            // A node that is down is tried again and again for as long as it may take.
+            let probe = NodeClient(
+                url: url, timeoutMilliseconds: min(timeoutMilliseconds, ClusterClient.patience))
+            guard let info = try? await probe.send(.GET, "/v1/cluster/info").json(ClusterInfo.self)
             else { continue }
-            found = (client, info)
+            found = (NodeClient(url: url, timeoutMilliseconds: timeoutMilliseconds), info)
             break
         }
         guard let (client, info) = found else { throw NodeExit.unreachable }

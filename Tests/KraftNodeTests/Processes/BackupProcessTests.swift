@@ -13,9 +13,7 @@ extension ProcessTests {
             _ arguments: [String], expecting status: Int32 = 0,
             sourceLocation: SourceLocation = #_sourceLocation
         ) async throws -> String {
-            let ended = try await within(.seconds(90), arguments.joined(separator: " ")) {
-                try await TestCluster.command(arguments)
-            }
+            let ended = try await TestCluster.command(arguments, within: .seconds(80))
             #expect(
                 ended.status == status, "\(arguments): \(ended.output)\(ended.errors)",
                 sourceLocation: sourceLocation)
