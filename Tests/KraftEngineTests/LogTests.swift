@@ -222,6 +222,12 @@ struct LogTests {
                 RecordHeader.decode(bytes, at: record, nonce: header.nonce, offset: record + 8)
                     == nil)
         }
+        // And no two segments have one life.
+        let segments = try logged(200, size: 3_000).memory.segments
+        let nonces = segments.values.compactMap { bytes in
+            bytes.withUnsafeBytes { SegmentHeader.decode($0)?.nonce }
+        }
+        #expect(Set(nonces).count == segments.count)
     }
 
     @Test("recovery syncs before it believes what it reads")
