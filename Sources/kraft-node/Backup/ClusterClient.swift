@@ -50,12 +50,20 @@ struct ClusterClient {
         try await entry.send(.GET, GroupCommand.path(name)).json(GroupInfo.self)
     }
 
-    /// The node that leads a group. Waits for an election to end.
+    /// How long a group may have no leader, or none that is known.
+    private static let electionPatience = Duration.seconds(30)
+
+    /// The node that leads a group. Waits for an election to end, and for nodes that have just started
+    /// to be known again.
     func leader(of name: String) async throws -> (node: UInt32, client: NodeClient) {
-        let deadline = ContinuousClock.now + .milliseconds(entry.timeoutMilliseconds)
+        let limit = min(
+            ClusterClient.electionPatience, .milliseconds(entry.timeoutMilliseconds))
+        let deadline = ContinuousClock.now + limit
+        var quiet = entry
+        quiet.isQuiet = true
         while true {
-            let group = try await group(name)
-            if let leader = group.leader, let client = client(of: leader) {
+            let group = try? await quiet.send(.GET, GroupCommand.path(name)).json(GroupInfo.self)
+            if let leader = group?.leader, let client = client(of: leader) {
                 return (leader, client)
             }
             guard ContinuousClock.now < deadline else {

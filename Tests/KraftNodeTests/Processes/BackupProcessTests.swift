@@ -206,7 +206,7 @@ extension ProcessTests {
                     let names = try FileManager.default.contentsOfDirectory(
                         atPath: "\(new.directory)/\(leader)/snapshots")
                     #expect(names == [])
-                    try await run(["restore", "--node", try new.url(1), "--from", folder])
+                    try await run(["restore", "--node", try new.url(leader), "--from", folder])
                     try await waitUntilWhole(new)
                     for number in 0..<20 {
                         let id = number % 3 + 1
@@ -265,6 +265,7 @@ extension ProcessTests {
                 #expect(try await cluster.status(of: 1, seenFrom: 3) == "left")
 
                 for id in [4, 5] { try await cluster.start(id) }
+                try await cluster.waitUntilReady([4, 5])
                 for id in [4, 5] {
                     try await run([
                         "member", "add", "\(id)", "--url", try cluster.url(3), "--timeout",
