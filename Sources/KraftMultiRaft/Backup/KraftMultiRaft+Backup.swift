@@ -69,6 +69,8 @@ extension KraftMultiRaft {
         let timeout = timeout ?? configuration.requestTimeout
         var restore: Restore?
         do throws(KraftError) {
+            // A leader that was elected just now can't say yet what it holds.
+            _ = try await barrier(group, timeout: timeout)
             let begun = try await receive(group, bytes, &restore)
             try await BackupQueue.run { begun.work.finish(trial: begun.trial) }.get()
             try await onDriver(group) { driver throws(KraftError) in
