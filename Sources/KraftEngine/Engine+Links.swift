@@ -44,7 +44,8 @@ extension Engine {
             if now >= peers[place].linkSince + timing.handshakeTimeout {
                 dropLink(place, now: now)
             }
-        case .ready where peers[place].hasLeft:
+        case .ready
+        where peers[place].hasLeft && now >= peers[place].linkSince + timing.beatInterval:
             // It has been told by now.
             peers[place].isUntold = false
             dropLink(place, now: now)
@@ -336,6 +337,7 @@ extension Engine {
 
     private mutating func linkReady(_ place: Int, _ hello: Hello, now: Instant) {
         let node = peers[place].node
+        peers[place].linkSince = now
         peers[place].link = .ready
         peers[place].boot = hello.boot
         peers[place].info = hello.info

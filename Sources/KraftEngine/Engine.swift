@@ -135,7 +135,7 @@ public struct Engine: ~Copyable {
         let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
         let isBootLost = recovered.isEndLost || lives > (recovered.lists.boot?.lives ?? 0)
         bootRecord = BootRecord(
-            store: store, lives: lives + 1 + (recovered.isEndLost ? Engine.livesSkipped : 0),
+            store: store, lives: lives + 1 + Engine.livesSkipped(by: recovered),
             leaseMilliseconds: configuration.leaseMilliseconds,
             earlierLeaseMilliseconds: isBootLost
                 ? max(promised, configuration.leaseMilliseconds) : promised,
@@ -194,9 +194,12 @@ public struct Engine: ~Copyable {
     }
 
     /// When the end of the log is lost, lives may have gone with it that others remember. None of them
-    /// must come again, so as many numbers are left out. Nothing that this node still holds counts
-    /// then, so it need not know them: each of its groups is damaged.
-    static let livesSkipped: UInt64 = 1 << 20
+    /// must come again, so numbers are left out: more than anybody has lives, and more each time, as
+    /// the log goes on in a later segment than it ever did. Nothing that this node still holds counts
+    /// then, so it need not know those lives: each of its groups is damaged.
+    private static func livesSkipped(by recovered: RecoveredLog) -> UInt64 {
+        recovered.isEndLost ? recovered.end.segment << 20 : 0
+    }
 
     /// Whether this life is known to the disk, so that others may be told of it.
     var isIntroduced: Bool { bootBatch <= log.completed }

@@ -15,7 +15,7 @@ struct RepairTests {
 
     private func decay(_ cluster: Cluster, _ node: NodeID) {
         let isDone = cluster.run(atMost: .seconds(10), lookingEvery: .milliseconds(3)) {
-            cluster.decayLog(of: node) || !cluster.isRunning(node)
+            cluster.decayLog(of: node, isSevere: true)
         }
         #expect(isDone && !cluster.isRunning(node), "nothing decayed; \(cluster.violations)")
     }
@@ -142,7 +142,7 @@ struct RepairTests {
         for id in UInt64(1)...10 { cluster.write(id, on: 1) }
         cluster.run(for: .seconds(1))
         #expect(!cluster.decayLog(of: 2), "the group can't do without it")
-        #expect(cluster.decayLog(of: 2, evenIfNeeded: true))
+        #expect(cluster.decayLog(of: 2, isSevere: true, evenIfNeeded: true))
         cluster.restart(2)
         cluster.run(for: .seconds(30))
         #expect(cluster.status(of: "g", on: 2)?.state == .damaged)

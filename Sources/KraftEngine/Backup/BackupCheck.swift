@@ -8,6 +8,11 @@ public struct BackupFacts: Hashable, Sendable {
     public var byteCount: UInt64
     /// XXH3 of the whole file.
     public var checksum: UInt64
+
+    public init(name: SnapshotName, owner: SnapshotOwner, byteCount: UInt64, checksum: UInt64) {
+        (self.name, self.owner) = (name, owner)
+        (self.byteCount, self.checksum) = (byteCount, checksum)
+    }
 }
 
 /// Reads a backup from its first byte to its last, checks it, and says what it is.

@@ -111,6 +111,11 @@ struct DurabilityOracle {
         return nil
     }
 
+    /// Whether the replica is one that a damaged disk held before.
+    func isLost(_ track: Int, node: Int, _ id: ReplicaID) -> Bool {
+        tracks[track].isLost(node, id)
+    }
+
     private func isLost(_ track: Int, _ node: Int) -> Bool {
         guard !tracks[track].lost.isEmpty, let replica = tracks[track].replicas[node] else {
             return false

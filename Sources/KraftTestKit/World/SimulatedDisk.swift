@@ -27,6 +27,7 @@ final class SimulatedDisk: LogDirectory {
         var isStale = false
         /// Whether its directory entry survives a power cut.
         var isEntryDurable = true
+        var isHeaderSound = true
     }
 
     /// What can happen to a log while nobody writes it.
@@ -294,49 +295,49 @@ final class SimulatedDisk: LogDirectory {
             segments[place].number >= firstNeeded && usedSectors(place).contains { $0 >= 8 }
         }
         guard let last = used.last else { return false }
+        let place = used[random.below(used.count)]
         // The folder's identity stands in each segment's header; one of them is left.
-        let isAlone = segments.count { $0.number >= firstNeeded } < 2
+        let isAlone = !segments.indices.contains {
+            $0 != place && segments[$0].number >= firstNeeded && segments[$0].isHeaderSound
+        }
         let first = isAlone ? 8 : 0
         switch kind {
-        case .cutSegment, .blankSegment, .lostSegment:
-            if isAlone { return false }
-        case .flippedBit, .zeroedSectors: break
-        }
-        switch kind {
         case .flippedBit:
-            let place = used[random.below(used.count)]
-            let sector = random.pick(usedSectors(place).filter { $0 >= first })
+            let sectors = usedSectors(place).filter { $0 >= first }
+            guard let sector = random.element(sectors) else { return false }
+            if sector < 8 { segments[place].isHeaderSound = false }
             let bit = random.below(SimulatedDisk.sectorSize * 8)
             segments[place].durable[sector * SimulatedDisk.sectorSize + bit / 8] ^=
                 1 << UInt8(bit % 8)
             segments[place].cached = segments[place].durable
         case .zeroedSectors:
-            let place = used[random.below(used.count)]
             var sectors = usedSectors(place).filter { $0 >= first }
             if place == last {
                 guard lastSync.segment == segments[place].number else { return false }
                 sectors.removeAll { ($0 + 8) * SimulatedDisk.sectorSize > lastSync.offset }
             }
-            guard !sectors.isEmpty else { return false }
-            let start = random.pick(sectors) * SimulatedDisk.sectorSize
+            guard let sector = random.element(sectors) else { return false }
+            if sector < 8 { segments[place].isHeaderSound = false }
+            let start = sector * SimulatedDisk.sectorSize
             let count = SimulatedDisk.sectorSize * (1 + random.below(8))
             let end = min(start + count, segments[place].durable.count)
             segments[place].durable.replaceSubrange(
                 start..<end, with: repeatElement(0, count: end - start))
             segments[place].cached = segments[place].durable
         case .cutSegment:
-            let place = used[random.below(used.count)]
             let sectors = segments[place].durable.count / SimulatedDisk.sectorSize
-            segments[place].durable.removeSubrange(
-                (random.below(sectors) * SimulatedDisk.sectorSize)...)
+            let count = first + random.below(sectors - first)
+            if count < 8 { segments[place].isHeaderSound = false }
+            segments[place].durable.removeSubrange((count * SimulatedDisk.sectorSize)...)
             segments[place].cached = segments[place].durable
         case .blankSegment:
-            let place = used[random.below(used.count)]
+            guard !isAlone else { return false }
+            segments[place].isHeaderSound = false
             segments[place].durable = [UInt8](repeating: 0, count: segments[place].durable.count)
             segments[place].cached = segments[place].durable
         case .lostSegment:
-            guard used.count > 1 else { return false }
-            segments.remove(at: used[random.below(used.count - 1)])
+            guard !isAlone, place != last else { return false }
+            segments.remove(at: place)
         }
         isDecayed = true
         return true

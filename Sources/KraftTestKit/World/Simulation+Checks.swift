@@ -205,9 +205,12 @@ extension Simulation {
         do throws(KraftError) {
             try node.disk.follow { record in
                 guard finding == nil else { return }
-                if case .checkpoint(let id, _, _, _, let snapshot, _) = record {
+                if case .checkpoint(let id, let replica, _, _, let snapshot, _) = record {
                     snapshots.removeAll { $0.group == id }
-                    snapshots.append((id, snapshot))
+                    // A damaged log may speak of an older one than there is.
+                    let track = oracles.track(of: id)
+                    let isLost = oracles.durability.isLost(track, node: node.position, replica)
+                    if !isLost { snapshots.append((id, snapshot)) }
                 }
                 if case .groupRemoved(let id, _) = record {
                     snapshots.removeAll { $0.group == id }

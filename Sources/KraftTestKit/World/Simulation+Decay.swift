@@ -8,16 +8,23 @@ import RaftCore
 extension Simulation {
     /// Cuts a node's power, and spoils its log before it starts again. Says whether that was done.
     ///
+    /// - `isSevere`: a whole segment or much of it, so that it can't be without consequence.
     /// - `evenIfNeeded`: though some group can't do without the node.
     @discardableResult
-    public func decayLog(of id: NodeID, evenIfNeeded: Bool = false) -> Bool {
+    public func decayLog(
+        of id: NodeID, isSevere: Bool = false, evenIfNeeded: Bool = false
+    ) -> Bool {
         let node = nodes[position(of: id)]
         guard evenIfNeeded || canSpare(node), node.pendingWrite == nil, node.disk.isSettled else {
             return false
         }
-        let kind = diskRandom.pick(SimulatedDisk.Decay.allCases)
+        var kinds = SimulatedDisk.Decay.allCases
+        if isSevere { kinds.removeAll { $0 == .flippedBit || $0 == .zeroedSectors } }
+        diskRandom.shuffle(&kinds)
         crash(id)
-        guard violations.isEmpty, node.disk.decay(kind) else { return false }
+        guard violations.isEmpty, let kind = kinds.first(where: { node.disk.decay($0) }) else {
+            return false
+        }
         decayingNode = node.position
         pastCoverage.count(.logsDecayed)
         note("the log of node \(id) decays: \(kind)")

@@ -13,16 +13,21 @@ struct ClusterClient {
     /// HTTP addresses of the nodes that have told theirs.
     let urls: [UInt32: String]
 
+    /// How long a node may take to say what cluster it is of, in milliseconds.
+    private static let patience = 3_000
+
     /// - `nodes`: HTTP ports, tried one after the other.
     ///
     /// Throws an exit code when none can be reached.
     init(_ nodes: NodeList, timeoutMilliseconds: Int) async throws {
         var found: (NodeClient, ClusterInfo)?
         for url in nodes.urls {
-            let client = NodeClient(url: url, timeoutMilliseconds: timeoutMilliseconds)
-            guard let info = try? await client.send(.GET, "/v1/cluster/info").json(ClusterInfo.self)
+            // A node that is down is tried again and again for as long as it may take.
+            let probe = NodeClient(
+                url: url, timeoutMilliseconds: min(timeoutMilliseconds, ClusterClient.patience))
+            guard let info = try? await probe.send(.GET, "/v1/cluster/info").json(ClusterInfo.self)
             else { continue }
-            found = (client, info)
+            found = (NodeClient(url: url, timeoutMilliseconds: timeoutMilliseconds), info)
             break
         }
         guard let (client, info) = found else { throw NodeExit.unreachable }
@@ -45,12 +50,20 @@ struct ClusterClient {
         try await entry.send(.GET, GroupCommand.path(name)).json(GroupInfo.self)
     }
 
-    /// The node that leads a group. Waits for an election to end.
+    /// How long a group may have no leader, or none that is known.
+    private static let electionPatience = Duration.seconds(30)
+
+    /// The node that leads a group. Waits for an election to end, and for nodes that have just started
+    /// to be known again.
     func leader(of name: String) async throws -> (node: UInt32, client: NodeClient) {
-        let deadline = ContinuousClock.now + .milliseconds(entry.timeoutMilliseconds)
+        let limit = min(
+            ClusterClient.electionPatience, .milliseconds(entry.timeoutMilliseconds))
+        let deadline = ContinuousClock.now + limit
+        var quiet = entry
+        quiet.isQuiet = true
         while true {
-            let group = try await group(name)
-            if let leader = group.leader, let client = client(of: leader) {
+            let group = try? await quiet.send(.GET, GroupCommand.path(name)).json(GroupInfo.self)
+            if let leader = group?.leader, let client = client(of: leader) {
                 return (leader, client)
             }
             guard ContinuousClock.now < deadline else {

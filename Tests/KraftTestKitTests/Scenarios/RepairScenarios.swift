@@ -8,8 +8,7 @@ import Testing
 struct RepairScenarios {
     private func decay(_ stage: Stage, _ node: NodeID) {
         stage.expectSoon(
-            stage.simulation.decayLog(of: node) || !stage.simulation.isRunning(node),
-            within: .seconds(10))
+            stage.simulation.decayLog(of: node, isSevere: true), within: .seconds(10))
         #expect(!stage.simulation.isRunning(node))
     }
 
