@@ -232,12 +232,13 @@ final class CrashProof {
         guard sessions >= ledger.sessions[id] ?? 0 else {
             throw LifeFinding("\(name) has \(sessions) sessions")
         }
-        let members = node.engine.groups[slot.rawValue].raft.membership.members
         let isEqual = try cluster.run(atMost: 10_000) {
-            members.allSatisfy { member in
+            let membership = node.engine.groups[slot.rawValue].raft.membership
+            return membership.members.allSatisfy { member in
                 let place = Int(member.node.rawValue) - 1
                 guard let slot = cluster.slot(name, place) else { return false }
-                return cluster.nodes[place].ids(slot) == ids
+                let raft = cluster.nodes[place].engine.groups[slot.rawValue].raft
+                return raft.membership == membership && cluster.nodes[place].ids(slot) == ids
             }
         }
         guard isEqual else { throw LifeFinding("\(name)'s replicas differ") }
