@@ -27,6 +27,7 @@ public final class AdminServer: Sendable {
     private let sessions: SessionKeeper
     private let membership: MembershipHandler
     private let roster: RosterHandler
+    private let backups: BackupHandler
     private let directory: RoutingDirectory
     private let relay: Relay
     private let logger: Logger
@@ -58,6 +59,7 @@ public final class AdminServer: Sendable {
             manager: manager, directory: directory, book: book, sessions: sessions)
         cluster = ClusterHandler(manager: manager, directory: directory, book: book)
         membership = MembershipHandler(manager: manager, directory: directory, book: book)
+        backups = BackupHandler(manager: manager, directory: directory, book: book)
         roster = RosterHandler(
             manager: manager, directory: directory, book: book, relay: relay)
     }
@@ -127,7 +129,15 @@ public final class AdminServer: Sendable {
     private func respond(to request: Request) async -> Response {
         let answer: HTTPAnswer
         do {
-            answer = try await self.answer(request)
+            let call = try self.call(request)
+            switch call.endpoint {
+            case .backupGroup(let name):
+                return try await backups.backup(name, timeout: call.deadline - .now)
+            case .restoreGroup(let name):
+                answer = try await backups.restore(
+                    name, request.body, timeout: call.deadline - .now)
+            default: answer = try await self.answer(request, call)
+            }
         } catch let fault as HTTPFault {
             answer = .fault(fault)
         } catch {
@@ -143,7 +153,15 @@ public final class AdminServer: Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
     }
 
-    private func answer(_ request: Request) async throws -> HTTPAnswer {
+    /// What a request's head says.
+    private struct Call {
+        var endpoint: Endpoint
+        var path: Substring
+        var parameters: QueryParameters
+        var deadline: ContinuousClock.Instant
+    }
+
+    private func call(_ request: Request) throws(HTTPFault) -> Call {
         let target = request.head.path ?? "/"
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let endpoint = try Endpoint(method: request.method.rawValue, path: parts[0])
@@ -154,6 +172,12 @@ public final class AdminServer: Sendable {
         if state.withLock({ $0.isStopping }), endpoint != .liveness, endpoint != .metrics {
             throw HTTPFault(.unavailable, "the node is shutting down")
         }
+        return Call(
+            endpoint: endpoint, path: parts[0], parameters: parameters, deadline: deadline)
+    }
+
+    private func answer(_ request: Request, _ call: Call) async throws -> HTTPAnswer {
+        let (endpoint, deadline) = (call.endpoint, call.deadline)
         let session =
             endpoint.isWrite
             ? try SessionUse.read(
@@ -164,8 +188,8 @@ public final class AdminServer: Sendable {
             request.headers[.contentLength],
             isChunked: request.headers[.transferEncoding] != nil, limit: limit)
         let passed = PassedRequest(
-            method: request.method.rawValue, path: String(parts[0]), parameters: parameters,
-            headers: AdminServer.passedHeaders(request))
+            method: request.method.rawValue, path: String(call.path),
+            parameters: call.parameters, headers: AdminServer.passedHeaders(request))
         let isForwarded = request.headers[AdminServer.forwardedHeader] != nil
         let answer = try await budget.reserving(length) {
             var passed = passed
@@ -282,6 +306,8 @@ public final class AdminServer: Sendable {
         case .metrics: await cluster.metrics()
         case .getKey, .putKey, .deleteKey, .appendKey, .incrementKey:
             preconditionFailure("requests on keys are answered above")
+        case .backupGroup, .restoreGroup:
+            preconditionFailure("streams are answered before bodies are read")
         }
     }
 

@@ -146,6 +146,12 @@ public enum Notice: Sendable {
     case snapshotFailed(slot: GroupSlot, reason: String)
     /// The group's state on this node is lost: its replica here takes no part any more.
     case replicaDamaged(slot: GroupSlot, reason: String)
+    /// A replica on another node said that it is damaged.
+    case memberDamaged(slot: GroupSlot, node: NodeID)
+    /// This node leads the group and began to put another replica in the place of a damaged one; or that
+    /// has caught up and is what the other was.
+    case replacementBegun(slot: GroupSlot, node: NodeID)
+    case replacementDone(slot: GroupSlot, node: NodeID)
     /// Something in the log or the snapshots of this node isn't what was written there, or is gone.
     /// Groups that it may concern neither vote nor acknowledge here until their replica is replaced.
     case damaged(segment: UInt64, offset: Int, reason: String)

@@ -20,7 +20,8 @@ extension Engine {
         while let slot = applyQueue.popFirst() {
             groups[slot].isApplyQueued = false
             guard isLive[slot], groups[slot].isRunning, !groups[slot].isApplying,
-                !groups[slot].isWitness, !groups[slot].isRestoring, !isFenced
+                !groups[slot].isWitness, !groups[slot].isRestoring, !isFenced,
+                !groups[slot].isDamaged
             else { continue }
             if let work = prepareApply(slot) { return work }
         }

@@ -30,6 +30,9 @@ extension Engine {
             touch(slot)
             return GroupSlot(rawValue: slot)
         }
+        guard !QuorumRecovery.isDraft(name) else {
+            throw KraftError(.badRequest, "group names that begin so are reserved", group: name)
+        }
         let membership = try membership(voters, name)
         // A group that this node has forgotten may have lived here: then it must not begin anew.
         let record = GroupRecord(

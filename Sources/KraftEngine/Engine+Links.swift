@@ -44,8 +44,10 @@ extension Engine {
             if now >= peers[place].linkSince + timing.handshakeTimeout {
                 dropLink(place, now: now)
             }
-        case .ready where peers[place].hasLeft:
+        case .ready
+        where peers[place].hasLeft && now >= peers[place].linkSince + timing.beatInterval:
             // It has been told by now.
+            peers[place].isUntold = false
             dropLink(place, now: now)
         case .ready:
             if let heard = peers[place].lastHeard, now >= heard + timing.electionTimeout {
@@ -69,7 +71,13 @@ extension Engine {
 
     /// The node with the lower id dials.
     private func isToDial(_ place: Int) -> Bool {
-        configuration.node < peers[place].node && !peers[place].hasLeft && isIntroduced
+        configuration.node < peers[place].node && isIntroduced
+            && (!peers[place].hasLeft || isToBeTold(peers[place]))
+    }
+
+    /// It has left the cluster, and may not know.
+    private func isToBeTold(_ peer: Peer) -> Bool {
+        peer.isUntold && !peer.address.isEmpty && !hasLeftCluster
     }
 
     mutating func updateNodeDeadline() {
@@ -162,8 +170,12 @@ extension Engine {
     func aliveMembers(of slot: Int) -> MemberSet {
         var alive = MemberSet()
         let members = groups[slot].raft.membership.members
+        // Who is damaged says nothing that counts.
+        let damaged = groups[slot].damagedMembers
         for position in members.indices
-        where peers.contains(where: { $0.node == members[position].node && $0.isAlive }) {
+        where peers.contains(where: { $0.node == members[position].node && $0.isAlive })
+            && !damaged.contains(members[position])
+        {
             alive.insert(position)
         }
         return alive
@@ -252,7 +264,8 @@ extension Engine {
         var objection = hello.objection(
             node: configuration.node, clusterID: configuration.clusterID,
             isPeer: { node in
-                peers.contains { $0.node == node && !$0.hasLeft } || isWaitingToJoin
+                peers.contains { $0.node == node && (!$0.hasLeft || isToBeTold($0)) }
+                    || isWaitingToJoin
             })
         if objection == nil, let place = peerPlace(of: hello.node) {
             objection = peers[place].identity.objection(hello)
@@ -260,7 +273,8 @@ extension Engine {
         }
         if objection == nil,
             !hello.known.isOurs(
-                store: bootRecord.store, lives: boots, oldest: oldestLife)
+                store: bootRecord.store, lives: boots, oldest: oldestLife,
+                newest: bootRecord.lives)
         {
             objection = PeerIdentity.olderCopy(configuration.node)
             rare.identitiesRefused += 1
@@ -323,6 +337,7 @@ extension Engine {
 
     private mutating func linkReady(_ place: Int, _ hello: Hello, now: Instant) {
         let node = peers[place].node
+        peers[place].linkSince = now
         peers[place].link = .ready
         peers[place].boot = hello.boot
         peers[place].info = hello.info
@@ -336,6 +351,8 @@ extension Engine {
         heard(place, now: now)
         sendRoster(to: place)
         effects.notices.append(.peerConnected(node))
+        forgetDamages(of: node)
+        tellDamages(to: place)
         for slot in groups.indices where isLive[slot] && groups[slot].raft.isLeader {
             groups[slot].raft.peerConnected(node)
             touch(slot)
@@ -380,8 +397,9 @@ extension Engine {
         peers[place].isBurdened = false
         peers[place].newIdentity = nil
         dropBulk(place, now: now)
-        // Who has left only asks now and then whether it was taken in again.
-        let pause = hasLeftCluster ? .seconds(10) : dialPause
+        // Who has left only asks now and then whether it was taken in again; and it is only told now and
+        // then that it has left.
+        let pause = hasLeftCluster || peers[place].hasLeft ? .seconds(10) : dialPause
         let jitter = Nanoseconds(dice.next() % (pause.rawValue / 2 + 1))
         peers[place].nextDial = now + pause + jitter
         peers[place].dialPause = Nanoseconds(
@@ -493,7 +511,8 @@ extension Engine {
             if objection == nil {
                 objection = peers[place].identity.objection(hello)
                 if !hello.known.isOurs(
-                    store: bootRecord.store, lives: boots, oldest: oldestLife)
+                    store: bootRecord.store, lives: boots, oldest: oldestLife,
+                    newest: bootRecord.lives)
                 {
                     objection = PeerIdentity.olderCopy(configuration.node)
                 }

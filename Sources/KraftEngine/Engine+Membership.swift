@@ -70,6 +70,7 @@ extension Engine {
             if case .local = waiting.origin { askForChange(of: slot, place) }
             return false
         }
+        guard !leansOnDamaged(waiting.change, of: slot) else { return false }
         var outcome = Completion.Outcome.done(index: .zero, replyStart: 0, replyCount: 0)
         var position = EntryPosition.start
         do throws(Raft.ChangeRefusal) {
@@ -224,6 +225,7 @@ extension Engine {
     mutating func membershipChanged(_ slot: Int, now: Instant) {
         rare.membershipsChanged += 1
         if groups[slot].raft.isLeader {
+            noteVouchers(slot)
             noteUnreachable(slot)
             // Of those who vote now some may have died before they did.
             groups[slot].raft.checkQuorum(
@@ -284,18 +286,30 @@ extension Engine {
         let replica = Replica(peers[place].node, unknown.replica)
         guard let slot = table.slot(of: unknown.group), groups[slot].raft.isLeader,
             let position = groups[slot].raft.membership.position(of: replica),
-            // It held entries once: it has lost its memory, and must not live again.
-            groups[slot].raft.progress[position].match == .zero
+            !isHeldBack(replica, slot)
         else { return }
         let isWitness = groups[slot].raft.membership.witnesses.contains(position)
         var writer = ByteWriter()
         writer.write(MessageTag.invitation.rawValue)
         writer.write(unknown.group.rawValue)
+        writer.write(voucher(for: replica, in: slot))
+        // What held entries once has lost its memory, and must not live again as if it hadn't.
         let record = GroupRecord(
             name: groups[slot].name, incarnation: groups[slot].incarnation,
-            replica: unknown.replica, base: groups[slot].base, isWitness: isWitness)
+            replica: unknown.replica, base: groups[slot].base, isWitness: isWitness,
+            isDamaged: groups[slot].raft.progress[position].match > .zero)
         writer.write(raw: record.encoded)
         send(writer, to: place)
+    }
+
+    /// Whether the configuration that is committed still has another replica on that node: it must not
+    /// go before the group can do without it for good.
+    private func isHeldBack(_ replica: Replica, _ slot: Int) -> Bool {
+        groups[slot].raft.configurations.contains { configuration in
+            configuration.membership.members.contains {
+                $0.node == replica.node && $0.id != replica.id
+            }
+        }
     }
 
     /// Begins as the replica that a leader takes this node for: empty. Not in the place of one that
@@ -305,10 +319,12 @@ extension Engine {
     ) {
         var record = invitation.record
         let id = invitation.group
-        let known = table.slot(of: id).map { groups[$0] }
-        // This very replica may have lived here and been forgotten; one that takes the place of a
-        // damaged one can't have.
-        record.isDamaged = isForgetful && known?.isDamaged != true
+        if isForgetful, invitation.boot != boot {
+            // This very replica may have lived here and been forgotten, unless it was added in this
+            // life of the node.
+            rare.invitationsDoubted += 1
+            record.isDamaged = true
+        }
         guard Engine.groupID(record) == id else {
             return badFrame(place, "an invitation to another group than it says", now: now)
         }
@@ -381,7 +397,7 @@ extension Engine {
     mutating func removeLeavers(now: Instant) {
         for slot in leaving where isLive[slot] && !groups[slot].isApplying {
             let isBehind =
-                groups[slot].isRunning && !groups[slot].isWitness
+                groups[slot].isRunning && !groups[slot].isWitness && !groups[slot].isDamaged
                 && groups[slot].appliedIndex < groups[slot].raft.commitIndex
             if isBehind { continue }
             rare.replicasRemoved += 1

@@ -36,6 +36,7 @@ extension Engine {
             }
             startTransfer(slot, to: transfer.target, now: now)
         case .unknownReplica(let unknown): onUnknownReplica(place, unknown)
+        case .damagedReplica(let told): onDamagedReplica(place, told, now: now)
         case .inquiry(let inquiry): onInquiry(place, inquiry, now: now)
         case .invitation(let invitation): onInvitation(place, invitation, now: now)
         case .replicaBegun(let begun): onReplicaBegun(place, begun)
@@ -60,10 +61,11 @@ extension Engine {
             groups[slot].raft.replica.id >= envelope.to
         else { return tellUnknown(place, envelope, message) }
         // What was meant for an earlier life here, or comes to one that must go, is void.
-        guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isStopped,
-            !groups[slot].isLeaving
-        else { return }
-        guard !groups[slot].isDamaged else { return }
+        guard groups[slot].raft.replica.id == envelope.to, !groups[slot].isLeaving else { return }
+        if groups[slot].isDamaged {
+            return onRaftDamaged(place, slot, envelope, message, now: now)
+        }
+        guard !groups[slot].isStopped else { return }
         if !hasLogRoom,
             case .append(let append) = message, append.count > 0,
             !groups[slot].raft.holdsEntries(of: append)

@@ -15,8 +15,10 @@ extension Engine {
         guard log.waitingBytes < configuration.limits.logQueueBytes / 2 else { return }
         var bytesLeft = Reclaim.bytesPerTurn
         if reclaim.isUrgent { bytesLeft *= 4 }
+        let before = log.appendedBytes
         var isGoingOn = true
         while isGoingOn { isGoingOn = reclaimStep(&bytesLeft) }
+        reclaim.movedBytes += log.appendedBytes - before
     }
 
     /// How many segments the log may take. On a full disk any that can be given back is one that needs
@@ -42,8 +44,9 @@ extension Engine {
         case .looking(let slot): return look(from: slot)
         case .moving(let slot): return moveRuns(then: slot, &bytesLeft)
         case .waiting:
-            let isUrgent = log.usedSegments >= reclaim.urgentSegments
-            guard reclaim.isLookWorthwhile || isUrgent && !reclaim.isUrgent else { return false }
+            guard reclaim.isLookWorthwhile || isReclaimUrgent && !reclaim.isUrgent else {
+                return false
+            }
             lookAnew()
             return true
         case .ending(let batch):
@@ -59,7 +62,15 @@ extension Engine {
         reclaim.stage = .looking(0)
         reclaim.isHeld = false
         reclaim.isLookWorthwhile = false
-        reclaim.isUrgent = log.usedSegments >= reclaim.urgentSegments
+        reclaim.isUrgent = isReclaimUrgent
+    }
+
+    /// Whether all is to be written again, whoever it belongs to. Where most of the log counts that
+    /// gains little, and has no end where all of it does: it must be paid for by what comes new.
+    private var isReclaimUrgent: Bool {
+        let fresh = log.appendedBytes - reclaim.movedBytes
+        return log.usedSegments >= reclaim.urgentSegments
+            && reclaim.movedBytes < 4 * fresh + reclaim.freeBytes
     }
 
     // MARK: Looking
@@ -98,15 +109,18 @@ extension Engine {
         if groups[slot].index.byteCount(in: victim) > reclaim.groupLimit { dropTail(of: slot) }
         let held = groups[slot].index.byteCount(in: victim)
         guard held > 0 else { return }
-        if !reclaim.isUrgent, held > reclaim.groupLimit || held > reclaim.allowance {
-            reclaim.isHeld = true
+        if held > reclaim.groupLimit || held > reclaim.allowance {
             if !groups[slot].isSnapshotWanted {
                 groups[slot].isSnapshotWanted = true
                 rare.snapshotsWanted += 1
                 touch(slot)
                 reclaim.wantsTurn = true
             }
-            return
+            // What is urgent doesn't wait for it, but it must come: else all would go round for ever.
+            guard reclaim.isUrgent else {
+                reclaim.isHeld = true
+                return
+            }
         }
         reclaim.allowance -= held
         for run in groups[slot].index.runs where run.segment == victim {

@@ -150,6 +150,7 @@ extension Engine {
                 pause: configuration.timing.reconnectMinimum)
             peer.generation = entry.generation
             peer.hasLeft = entry.hasLeft
+            peer.isUntold = entry.hasLeft
             peers.append(peer)
             effects.notices.append(.rosterChanged(entry.node, hasLeft: entry.hasLeft))
             return
@@ -157,8 +158,10 @@ extension Engine {
         let isBack = peers[place].hasLeft && !entry.hasLeft
         let isMoved = peers[place].address != entry.address
         peers[place].generation = entry.generation
-        peers[place].address = entry.address
+        // Who was given up for lost may be reached where it was configured.
+        if !entry.address.isEmpty || !entry.hasLeft { peers[place].address = entry.address }
         peers[place].hasLeft = entry.hasLeft
+        peers[place].isUntold = entry.hasLeft && !peers[place].isReady
         // As long as a group counts on what that node held, it may only come back with it.
         if isBack, !isMemberSomewhere(entry.node) { peers[place].identity = PeerIdentity() }
         if isBack || isMoved { peers[place].nextDial = now }

@@ -10,7 +10,7 @@ extension Engine {
         let replicas = members.indices.map { position in
             GroupStatus.Replica(
                 node: members[position].node, kind: raft.membership.kind(of: position),
-                matchIndex: matchIndex(raft, position), state: replicaState(raft, position))
+                matchIndex: matchIndex(raft, position), state: replicaState(group, position))
         }
         return GroupStatus(
             slot: slot, name: group.name, id: group.id, incarnation: group.incarnation,
@@ -33,8 +33,11 @@ extension Engine {
         return raft.isLeader ? raft.progress[position].match : .zero
     }
 
-    private func replicaState(_ raft: Raft, _ position: Int) -> String {
-        if raft.membership.members[position].node == configuration.node { return "replicate" }
+    private func replicaState(_ group: Group, _ position: Int) -> String {
+        let raft = group.raft
+        let member = raft.membership.members[position]
+        if group.damagedMembers.contains(member) { return "damaged" }
+        if member.node == configuration.node { return group.isDamaged ? "damaged" : "replicate" }
         guard raft.isLeader else { return "unknown" }
         return switch raft.progress[position].state {
         case .probe: "probe"
@@ -119,6 +122,11 @@ extension Engine {
     }
 
     package var rareBranches: RareBranches { rare }
+
+    /// Whether somebody still waits for a change of a group's members to begin here.
+    package func isChangeWanted(_ slot: GroupSlot) -> Bool {
+        !groups[slot.rawValue].changes.isEmpty
+    }
 }
 
 extension Group {
@@ -136,8 +144,8 @@ extension Group {
     }
 
     var state: GroupStatus.State {
-        if isStopped { return .stopped }
         if isDamaged { return .damaged }
+        if isStopped { return .stopped }
         return isOpened ? .running : .recovering
     }
 }

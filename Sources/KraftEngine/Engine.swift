@@ -68,9 +68,13 @@ public struct Engine: ~Copyable {
     var reclaim: Reclaim
     /// Its log was damaged once: replicas may have lived here of which nothing is known any more.
     public let isForgetful: Bool
+    /// Where this life's first batch goes.
+    package let lifeStart: LogMark
     var durableTokens = Deque<(batch: UInt64, token: RequestToken)>()
     var readWaiters: [(slot: Int, serial: UInt64)] = []
     var declined: [DeclinedAppend] = []
+    /// At most `Limits.repairsAtOnce`, and those that another leader began.
+    var repairs: [Repair] = []
 
     // This turn.
     var raftEffects = RaftEffects()
@@ -129,9 +133,10 @@ public struct Engine: ~Copyable {
         let lives = max(
             recovered.lists.boot?.lives ?? 0, recovered.lists.lives.last?.number ?? 0)
         let promised = recovered.lists.boot?.leaseMilliseconds ?? 0
-        let isBootLost = lives > (recovered.lists.boot?.lives ?? 0)
+        let isBootLost = recovered.isEndLost || lives > (recovered.lists.boot?.lives ?? 0)
         bootRecord = BootRecord(
-            store: store, lives: lives + 1, leaseMilliseconds: configuration.leaseMilliseconds,
+            store: store, lives: lives + 1 + Engine.livesSkipped(by: recovered),
+            leaseMilliseconds: configuration.leaseMilliseconds,
             earlierLeaseMilliseconds: isBootLost
                 ? max(promised, configuration.leaseMilliseconds) : promised,
             boot: boot)
@@ -150,6 +155,7 @@ public struct Engine: ~Copyable {
         reclaim = Reclaim(
             firstSegment: recovered.firstSegment, limits: configuration.log)
         isForgetful = recovered.lists.isForgetful || !recovered.damages.isEmpty
+        lifeStart = LogMark(position: recovered.end, nextSequence: recovered.nextSequence)
         self.dice = dice
         nodeDeadline = now
         joining = Joining(seeds: configuration.seeds, now: now)
@@ -168,14 +174,31 @@ public struct Engine: ~Copyable {
             tombstones[tombstone.name] = tombstone.incarnation
         }
         for former in recovered.lists.formers { formerReplicas[former.group] = former.replica }
-        for group in recovered.groups { _ = insert(group, now: now) }
-        let named = recovered.groups.compactMap { $0.snapshot?.name }
+        for group in recovered.groups where !QuorumRecovery.isDraft(group.name) {
+            let slot = insert(group, now: now)
+            if group.isDamaged { touch(slot) }
+        }
+        let named = groups.compactMap { $0.snapshot?.name }
         for name in snapshotNames where !named.contains(name) {
             // It was captured or fetched, and the log never came to speak of it.
             effects.snapshotRemovals.append(name)
         }
         restoreRoster(recovered, now: now)
+        for draft in recovered.groups where QuorumRecovery.isDraft(draft.name) {
+            let record = GroupRecord(
+                name: draft.name, incarnation: draft.incarnation, replica: draft.replica,
+                base: draft.base)
+            _ = writeGroup(.groupRemoved, record, draft.id)
+        }
         bootBatch = writeRecord(.boot, bootRecord)
+    }
+
+    /// When the end of the log is lost, lives may have gone with it that others remember. None of them
+    /// must come again, so numbers are left out: more than anybody has lives, and more each time, as
+    /// the log goes on in a later segment than it ever did. Nothing that this node still holds counts
+    /// then, so it need not know those lives: each of its groups is damaged.
+    private static func livesSkipped(by recovered: RecoveredLog) -> UInt64 {
+        recovered.isEndLost ? recovered.end.segment << 20 : 0
     }
 
     /// Whether this life is known to the disk, so that others may be told of it.
@@ -288,6 +311,7 @@ public struct Engine: ~Copyable {
                 absorb(slot, now: now)
             }
             if groups[slot].requestDeadline <= now { expireRequests(of: slot, now: now) }
+            if groups[slot].repairDeadline <= now { repairDue(slot, now: now) }
             touch(slot)
         }
         awake.removeLast(awake.count - kept)
@@ -318,7 +342,11 @@ public struct Engine: ~Copyable {
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
         considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
+        if groups[slot].isDamaged, groups[slot].repairDeadline == .never {
+            groups[slot].repairDeadline = now + tellingPause
+        }
         if groups[slot].raft.isLeader, !groups[slot].isStopped {
+            if needsRepair(slot) { considerRepairs(of: slot, now: now) }
             sendEntries(of: slot)
             groups[slot].raft.flush(now: now, effects: &raftEffects)
             absorb(slot, now: now)
@@ -328,7 +356,8 @@ public struct Engine: ~Copyable {
         }
         let raftDeadline = isTicking(slot) ? groups[slot].raft.nextDeadline : .never
         let wakeAt = min(
-            min(raftDeadline, groups[slot].requestDeadline), captureDeadline(of: slot))
+            min(raftDeadline, groups[slot].requestDeadline),
+            min(captureDeadline(of: slot), groups[slot].repairDeadline))
         groups[slot].wakeAt = wakeAt
         guard wakeAt != .never else { return }
         nextScan = min(nextScan, wakeAt)
@@ -435,6 +464,11 @@ package struct RareBranches: Sendable {
     package var fetchesAbandoned: UInt64 = 0
     package var proposalsJumpedOver: UInt64 = 0
     package var statesLost: UInt64 = 0
+    package var damagesTold: UInt64 = 0
+    package var replacementsBegun: UInt64 = 0
+    package var replacementsDone: UInt64 = 0
+    package var repairsHeldBack: UInt64 = 0
+    package var invitationsDoubted: UInt64 = 0
 }
 
 extension EngineConfiguration {
@@ -481,6 +515,7 @@ extension EngineConfiguration {
             ("appendWindowBytes", limits.appendWindowBytes),
             ("peerQueueBytes", limits.peerQueueBytes),
             ("pendingHandshakes", limits.pendingHandshakes),
+            ("repairsAtOnce", limits.repairsAtOnce),
             ("logQueueBytes", limits.logQueueBytes),
             ("pendingRequests", limits.pendingRequests),
             ("pendingProposalsPerGroup", limits.pendingProposalsPerGroup),

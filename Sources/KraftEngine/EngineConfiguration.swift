@@ -142,6 +142,8 @@ public struct EngineConfiguration: Sendable {
         public var logQueueBytes = 64 << 20
         /// Inbound connections that have not completed their handshake.
         public var pendingHandshakes = 64
+        /// Groups in which this node, as the leader, brings in new replicas for damaged ones at once.
+        public var repairsAtOnce = 4
         public init() {}
     }
 }

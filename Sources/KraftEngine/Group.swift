@@ -72,6 +72,14 @@ struct Group {
     /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
     /// until another takes its place.
     var isDamaged = false
+    /// Members that said so of themselves.
+    var damagedMembers: [Replica] = []
+    /// Of members that this node added as the leader.
+    var vouchers: [Voucher] = []
+    /// The leader takes the next step of a repair not before then.
+    var nextRepair: Instant = .zero
+    /// When a damaged replica says so again, or a leader goes on with a repair.
+    var repairDeadline: Instant = .never
 
     /// Nil until the group's first session is opened.
     var sessions: GroupSessions?

@@ -24,6 +24,8 @@ package struct LogFollower {
 
     package init(firstSegment: UInt64 = 1) { recovery = LogRecovery(firstSegment: firstSegment) }
 
+    package init(behind mark: LogMark) { recovery = LogRecovery(behind: mark) }
+
     /// The segment that the log ends in, as far as it was read.
     package var segment: UInt64 { recovery.log.end.segment }
 

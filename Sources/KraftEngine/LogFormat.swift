@@ -342,6 +342,23 @@ enum EntryRun {
         return writer.bytes
     }
 
+    /// The entries with no-ops in the place of memberships.
+    static func withoutMemberships(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8] {
+        var writer = ByteWriter(capacity: bytes.count)
+        var offset = 0
+        for _ in 0..<count {
+            let size = LogFormat.entryHeaderSize + payloadCount(bytes, at: offset)
+            if EntryKind(rawValue: bytes[offset + 4]) == .membership {
+                writer.write(UInt32(0))
+                writer.write(EntryKind.noOp.rawValue)
+            } else {
+                writer.write(raw: UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + size)]))
+            }
+            offset += size
+        }
+        return writer.bytes
+    }
+
     /// How many of `most` entries fit into `limit` bytes, and their size. At least one goes.
     static func fitting(
         _ bytes: UnsafeRawBufferPointer, most: Int, limit: Int

@@ -27,6 +27,8 @@ struct RecoveredLog {
     var blocks: [SharedLog.CachedBlock] = []
     /// A write at the end was not whole: it was never acknowledged, and was dropped.
     var isTailTorn = false
+    /// What was written last is lost: nothing in the log is known to be the last word.
+    var isEndLost = false
     /// Where something is lost that may have been acknowledged. All groups that it may concern are
     /// marked; groups of which nothing else is left may be among what is lost.
     var damages: [LogDamage] = []
@@ -39,6 +41,13 @@ public struct LogDamage: Hashable, Sendable {
     public var offset: Int
     /// For a human.
     public var reason: String
+}
+
+/// Where the next batch of a log goes.
+package struct LogMark: Hashable, Sendable {
+    var position: LogPosition
+    var nextSequence: UInt64
+    package var segment: UInt64 { position.segment }
 }
 
 /// One group as the log describes it.
@@ -102,6 +111,8 @@ struct LogRecovery {
     /// The damage before the next batch is known: that its sequence is too great is no news.
     private var isGapKnown = false
     private var newestPrepared: UInt64 = 0
+    /// The records before where it begins are known to somebody else.
+    private(set) var beginsInMiddle = false
     private var lastWrite: LastWrite?
     /// Files with other numbers aren't ours.
     private static let segmentRange: Range<UInt64> = 1..<(1 << 31)
@@ -116,6 +127,14 @@ struct LogRecovery {
             firstSegment: firstSegment,
             end: LogPosition(segment: firstSegment, offset: LogFormat.blockSize))
         if firstSegment > 1 { log.nextSequence = sequence }
+    }
+
+    /// For whoever follows a log that ended at `end` when it was read last.
+    init(behind end: LogMark) {
+        self.init(firstSegment: end.position.segment)
+        log.end = end.position
+        log.nextSequence = end.nextSequence
+        beginsInMiddle = true
     }
 
     mutating func change(_ body: (inout RecoveredLog) -> Void) { body(&log) }
@@ -148,6 +167,7 @@ struct LogRecovery {
             recovery = try read(again, numbers, &directory, owner, limits)
         }
         let isEndLost = recovery.judgeEnd()
+        recovery.log.isEndLost = isEndLost
         recovery.settle()
         try recovery.writeLastAgain(&directory)
         recovery.trimBlocks()
@@ -285,7 +305,9 @@ struct LogRecovery {
                 note(LogDamage(segment: rest.segment, offset: rest.offset, reason: reason))
             }
         }
+        // A segment without a header can't be written on.
         return log.nextSequence == 0
+            || !log.damages.isEmpty && log.nonces[place(of: log.end.segment)] == 0
             || log.damages.contains {
                 LogPosition(segment: $0.segment, offset: $0.offset) >= log.end
             }

@@ -92,6 +92,8 @@ public struct LogReport: Sendable {
         public var members: [GroupStatus.Member]
         public var isJoint: Bool
         public var snapshot: SnapshotReference?
+        /// As `members`, with all that is needed to say who is a majority.
+        var membership: Membership
     }
 
     init(firstSegment: UInt64) {
@@ -209,7 +211,7 @@ private struct LogReading {
                 .init(segment: $0.position.segment, offset: $0.position.offset)
             },
             term: group.hardState.term, vote: group.hardState.vote, members: members,
-            isJoint: membership.isJoint, snapshot: group.snapshot)
+            isJoint: membership.isJoint, snapshot: group.snapshot, membership: membership)
     }
 }
 

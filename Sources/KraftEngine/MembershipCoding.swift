@@ -4,11 +4,13 @@ import RaftCore
 /// Memberships as they stand in entries, group records and invitations. Little-endian.
 extension Membership {
     private static let version: UInt8 = 1
-    /// 1 + 1 bytes, 20 a member, three masks, goal and end of a change.
-    static let encodedLimit = 2 + 20 * memberLimit + 6 + 21 + 18
+    /// As version 1, with `returning` behind the other masks. Only where that isn't empty.
+    private static let returningVersion: UInt8 = 2
+    /// 1 + 1 bytes, 20 a member, four masks, goal and end of a change.
+    static let encodedLimit = 2 + 20 * memberLimit + 8 + 21 + 18
 
     func encode(into writer: inout ByteWriter) {
-        writer.write(Membership.version)
+        writer.write(returning.isEmpty ? Membership.version : Membership.returningVersion)
         writer.write(UInt8(members.count))
         for member in members {
             writer.write(member.node.rawValue)
@@ -17,6 +19,7 @@ extension Membership {
         writer.write(voters.mask)
         writer.write(outgoing.mask)
         writer.write(witnesses.mask)
+        if !returning.isEmpty { writer.write(returning.mask) }
         writer.write(UInt8(goal == nil ? 0 : 1))
         if let goal {
             writer.write(position: goal.change)
@@ -38,7 +41,8 @@ extension Membership {
 
     /// Throws for what no sequence of changes leads to.
     init(from reader: inout ByteReader) throws(ByteReader.Malformed) {
-        guard try reader.read(UInt8.self) == Membership.version else {
+        let version = try reader.read(UInt8.self)
+        guard version == Membership.version || version == Membership.returningVersion else {
             throw ByteReader.Malformed()
         }
         let count = Int(try reader.read(UInt8.self))
@@ -51,6 +55,12 @@ extension Membership {
         let voters = MemberSet(mask: try reader.read())
         let outgoing = MemberSet(mask: try reader.read())
         let witnesses = MemberSet(mask: try reader.read())
+        var returning = MemberSet()
+        if version == Membership.returningVersion {
+            returning = MemberSet(mask: try reader.read())
+            // One way only to write the same.
+            guard !returning.isEmpty else { throw ByteReader.Malformed() }
+        }
         var goal: Goal?
         if try reader.readFlag() {
             goal = Goal(
@@ -63,8 +73,8 @@ extension Membership {
                 change: try reader.readPosition(), isAbandoned: try reader.readFlag())
         }
         let membership = Membership(
-            members: members, voters: voters, outgoing: outgoing, witnesses: witnesses, goal: goal,
-            finished: finished)
+            members: members, voters: voters, outgoing: outgoing, witnesses: witnesses,
+            returning: returning, goal: goal, finished: finished)
         guard let membership else { throw ByteReader.Malformed() }
         self = membership
     }

@@ -20,6 +20,9 @@ struct Peer {
     /// It left the cluster: it is neither dialled nor let in. Kept so that it can't come back by
     /// mistake.
     var hasLeft = false
+    /// It left while it was away, as nodes do that are given up for lost, so it may not know: it is let
+    /// in, or dialled now and then, until it has been told once.
+    var isUntold = false
     var identity = PeerIdentity()
     /// What it said of itself; counts when it goes on talking: who finds at our hello that it runs
     /// on an older copy of its folder says no more.

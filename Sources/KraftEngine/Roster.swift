@@ -94,11 +94,13 @@ struct PeerIdentity: Hashable, BinaryCodable {
     /// so: a copy of its folder knows nothing of the lives after it was made, or had others.
     ///
     /// - `oldest`: lives before it aren't known one by one any more.
+    /// - `newest`: the present life. Lives before it that are left out were lost by damage.
     func isOurs(
         store: UInt64, lives: [UInt64: UInt64],  // ordered: looked up only
-        oldest: UInt64
+        oldest: UInt64, newest: UInt64
     ) -> Bool {
-        self.store != store || self.lives < max(1, oldest) || lives[self.lives] == boot
+        if self.store != store || self.lives < max(1, oldest) { return true }
+        return lives[self.lives].map { $0 == boot } ?? (self.lives < newest)
     }
 
     func encode(into writer: inout ByteWriter) {

@@ -107,6 +107,8 @@ struct SharedLog {
     var isWriteUnderWay: Bool { underWay != nil }
     /// Bytes that aren't durable yet.
     private(set) var waitingBytes = 0
+    /// Of all records of this life.
+    private(set) var appendedBytes: UInt64 = 0
 
     /// Adds a record whose payload `fill` writes; returns where the record stands and the batch
     /// that it is in.
@@ -126,12 +128,17 @@ struct SharedLog {
         (target + unpadded).initializeMemory(as: UInt8.self, repeating: 0, count: size - unpadded)
         batch.byteCount += size
         waitingBytes += size
+        appendedBytes += UInt64(size)
         batch.recordCount += 1
         batch.block.count = batch.blockOffset + batch.byteCount
         let sequence = batch.sequence
         open = batch
         return (position, sequence)
     }
+
+    /// Has the next records, of `byteCount` bytes with their headers and padding, go into one batch:
+    /// all of them count, or none.
+    mutating func gather(_ byteCount: Int) { openBatch(for: byteCount) }
 
     /// Makes sure that a batch is open with room for `size` more bytes.
     private mutating func openBatch(for size: Int) {

@@ -52,7 +52,8 @@ public struct GroupStatus: Sendable {
         public var node: NodeID
         public var kind: MemberKind
         public var matchIndex: LogIndex
-        /// `probe`, `replicate`, `snapshot`, `unreachable`, or `unknown` on a node that doesn't lead.
+        /// `probe`, `replicate`, `snapshot`, `unreachable`, or `unknown` on a node that doesn't lead;
+        /// `damaged` on any node that was told so.
         public var state: String
     }
 }

@@ -60,7 +60,7 @@ enum NodeMessage {
     }
 
     /// No such replica here: to a leader that thinks there is. As an inquiry: this replica can't
-    /// find its leader.
+    /// find its leader. As a damaged replica's word: it is that.
     struct UnknownReplica {
         var group: GroupID
         var replica: ReplicaID
@@ -77,6 +77,8 @@ enum NodeMessage {
     /// A leader's word that the receiver is a member: all that it takes to begin as one.
     struct Invitation {
         var group: GroupID
+        /// The life of the receiver in which the replica was added; 0: unknown.
+        var boot: UInt64
         var record: GroupRecord
     }
 
@@ -139,6 +141,8 @@ enum IncomingMessage {
     case replicaBegun(NodeMessage.ReplicaBegun)
     case roster([RosterEntry])
     case inquiry(NodeMessage.UnknownReplica)
+    /// The sender's replica is damaged.
+    case damagedReplica(NodeMessage.UnknownReplica)
     /// What the sender wants to be known of it from now on.
     case info(String)
     case change(NodeMessage.ForwardedChange)
@@ -178,7 +182,7 @@ enum MessageTag: UInt8 {
     case proposal, outcome, readIndexRequest, readIndexReply, transfer
     case unknownReplica, invitation, roster, change, changeReply, inquiry, info, replicaBegun
     case snapshot = 30
-    case fetch, fetchEnd, chunk
+    case fetch, fetchEnd, chunk, damagedReplica
 
     static let replicaIDs: UInt8 = 0x80
 
@@ -337,7 +341,14 @@ enum WireMessage {
                     replica: ReplicaID(added: try reader.readPosition())))
         case .invitation:
             return .invitation(
-                .init(group: GroupID(try reader.read()), record: try GroupRecord(from: &reader)))
+                .init(
+                    group: GroupID(try reader.read()), boot: try reader.read(),
+                    record: try GroupRecord(from: &reader)))
+        case .damagedReplica:
+            return .damagedReplica(
+                .init(
+                    group: GroupID(try reader.read()),
+                    replica: ReplicaID(added: try reader.readPosition())))
         case .inquiry:
             return .inquiry(
                 .init(

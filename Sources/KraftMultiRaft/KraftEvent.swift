@@ -37,6 +37,11 @@
     case logDamaged(segment: UInt64, offset: Int, reason: String)
     /// The group's state on this node is lost: its replica here takes no part any more.
     case replicaDamaged(group: GroupName, reason: String)
+    /// The group's replica on another node is damaged, by its own word.
+    case memberDamaged(group: GroupName, node: NodeID)
+    /// This node leads the group and puts a new replica in the place of a damaged one (`isDone` is
+    /// false), or the new one is what the other was.
+    case replicaReplaced(group: GroupName, node: NodeID, isDone: Bool)
     /// The disk failed: the node serves nothing any more.
     case fenced(reason: String)
     /// So many events were dropped here because the reader was too slow.

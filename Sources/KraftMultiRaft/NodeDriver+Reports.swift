@@ -71,6 +71,7 @@ extension NodeDriver {
             hub.publish(.logDamaged(segment: segment, offset: offset, reason: reason))
         case .snapshotTaken, .snapshotInstalled, .snapshotFailed, .replicaDamaged:
             reportSnapshot(notice)
+        case .memberDamaged, .replacementBegun, .replacementDone: reportRepair(notice)
         case .fenced(let reason):
             isFenced = true
             logger.critical("node fenced", metadata: ["reason": "\(reason)"])

@@ -28,6 +28,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     let machines: MachineProvider?
     /// Changes of members that were begun through this node, the newest last.
     var begunChanges: [ChangeID] = []
+    /// Groups that are given the state of a backup.
+    var restores: [GroupName] = []
     var peersSeen: [NodeID: (isConnected: Bool, isAlive: Bool)] = [:]
     var isFenced = false
     var shutdown = Shutdown.none

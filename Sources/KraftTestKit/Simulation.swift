@@ -70,6 +70,8 @@ public final class Simulation<Machine: StateMachine> {
     var bootRandom: SeededRandom
     /// Of 1,000 starts, how many lose power again while they recover.
     public var bootCrashPermille = 0
+    /// The one node that ever had damage.
+    var decayingNode: Int?
 
     /// What the queue holds.
     enum Scheduled {

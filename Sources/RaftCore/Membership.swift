@@ -52,6 +52,10 @@ public struct Membership: Hashable, Sendable {
     public let outgoing: MemberSet
     /// Members that get no bytes of commands.
     public let witnesses: MemberSet
+    /// Learners that voted before their replica was lost and another began in its place: they shall
+    /// vote again once they have caught up. In a joint configuration also those of `outgoing` whose
+    /// replica is lost: when it is left, another takes its place.
+    public let returning: MemberSet
     /// Where a change under way leads; each leader takes the group on from where it stands.
     public let goal: Goal?
     /// The last change that came to its end.
@@ -98,7 +102,7 @@ public struct Membership: Hashable, Sendable {
     /// outside.
     public init?(
         members: [Replica], voters: MemberSet, outgoing: MemberSet, witnesses: MemberSet,
-        goal: Goal?, finished: FinishedChange?
+        returning: MemberSet = MemberSet(), goal: Goal?, finished: FinishedChange?
     ) {
         guard (1...Membership.memberLimit).contains(members.count) else { return nil }
         guard members[0].node != .none else { return nil }
@@ -116,6 +120,9 @@ public struct Membership: Hashable, Sendable {
         if !outgoing.isEmpty {
             guard isSound(outgoing), let goal, goal.voters == voters else { return nil }
         }
+        guard returning.isSubset(of: all), returning.intersection(voters).isEmpty,
+            returning.intersection(outgoing).intersection(goal?.kept ?? all).isEmpty
+        else { return nil }
         if let goal {
             guard isSound(goal.voters), goal.kept.isSubset(of: all),
                 goal.voters.isSubset(of: goal.kept)
@@ -125,6 +132,7 @@ public struct Membership: Hashable, Sendable {
         self.voters = voters
         self.outgoing = outgoing
         self.witnesses = witnesses
+        self.returning = returning
         self.goal = goal
         self.finished = finished
     }
@@ -203,6 +211,7 @@ public struct MemberSet: Hashable, Sendable {
         position >= 0 && mask & (1 << UInt16(position)) != 0
     }
     @inlinable public mutating func insert(_ position: Int) { mask |= 1 << UInt16(position) }
+    @inlinable public mutating func remove(_ position: Int) { mask &= ~(1 << UInt16(position)) }
     @inlinable public func intersection(_ other: MemberSet) -> MemberSet {
         MemberSet(mask: mask & other.mask)
     }

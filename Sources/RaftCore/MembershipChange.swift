@@ -46,34 +46,74 @@ extension Membership {
         return try draft.begin(at: position)
     }
 
-    /// The step after this one; nil if no change is under way.
-    func next() -> Membership? {
+    /// The step after this one, whose entry will stand at `position`; nil if no change is under way.
+    func next(at position: EntryPosition) -> Membership? {
         guard let goal else { return nil }
         if isJoint || goal.voters == voters {
             return shrunk(
                 to: goal.kept, voters: goal.voters,
-                .init(change: goal.change, isAbandoned: false))
+                .init(change: goal.change, isAbandoned: false),
+                renewing: returning.intersection(outgoing), at: position)
         }
         return Membership(
             members: members, voters: goal.voters, outgoing: voters, witnesses: witnesses,
-            goal: goal, finished: finished)
+            returning: returning.subtracting(goal.voters), goal: goal, finished: finished)
+    }
+
+    /// The first step to another replica on the node of a member that is lost, whose entry will stand
+    /// at `position`.
+    ///
+    /// A voter leaves by a joint configuration, and a learner of another id is there when that is left:
+    /// the old id counts for nothing from then on, the new one not before it has caught up and was made
+    /// a voter by a change of its own. A learner is replaced at once: no majority depends on it.
+    func replacing(
+        _ member: Int, at position: EntryPosition
+    ) throws(MembershipChange.Invalid) -> Membership {
+        var members = members
+        guard isVoter(member) else {
+            members[member].id = ReplicaID(added: position)
+            let renewed = Membership(
+                members: members, voters: voters, outgoing: outgoing, witnesses: witnesses,
+                returning: returning, goal: goal,
+                finished: goal == nil ? .init(change: position, isAbandoned: false) : finished)
+            guard let renewed else { throw .init(reason: "not a group") }
+            return renewed
+        }
+        guard goal == nil else { throw .init(reason: "another change is under way") }
+        let all = MemberSet(firstPositions: members.count)
+        var (rest, kept, returning) = (voters, all, returning)
+        rest.remove(member)
+        kept.remove(member)
+        returning.insert(member)
+        let joint = Membership(
+            members: members, voters: rest, outgoing: voters, witnesses: witnesses,
+            returning: returning, goal: .init(change: position, voters: rest, kept: kept),
+            finished: finished)
+        guard let joint else { throw .init(reason: "the members that stay are no group") }
+        return joint
+    }
+
+    /// Whether the member is one that the change under way has added.
+    func isNewcomer(_ member: Int) -> Bool {
+        guard let goal else { return false }
+        return members[member].id >= ReplicaID(added: goal.change)
     }
 
     /// Gives a change up whose new members don't catch up; nil unless it is still staging.
     func abandoned() -> Membership? {
         guard let goal, isStaging else { return nil }
         var kept = MemberSet()
-        for position in members.indices where members[position].id.added != goal.change {
-            kept.insert(position)
-        }
+        for position in members.indices where !isNewcomer(position) { kept.insert(position) }
         return shrunk(
             to: kept, voters: voters, .init(change: goal.change, isAbandoned: true))
     }
 
-    /// Without the members outside of `kept`.
+    /// Without the members outside of `kept`; in the place of those in `renewed` begin others.
     private func shrunk(
-        to kept: MemberSet, voters: MemberSet, _ finished: FinishedChange
+        to kept: MemberSet, voters: MemberSet, _ finished: FinishedChange,
+        renewing renewed: MemberSet = MemberSet(), at entry: EntryPosition = .start
     ) -> Membership? {
+        let kept = kept.union(renewed)
         func moved(_ set: MemberSet) -> MemberSet {
             var result = MemberSet()
             var place = 0
@@ -84,9 +124,12 @@ extension Membership {
             return result
         }
         return Membership(
-            members: members.indices.filter { kept.contains($0) }.map { members[$0] },
-            voters: moved(voters), outgoing: MemberSet(), witnesses: moved(witnesses), goal: nil,
-            finished: finished)
+            members: members.indices.filter { kept.contains($0) }.map { place in
+                renewed.contains(place)
+                    ? Replica(members[place].node, ReplicaID(added: entry)) : members[place]
+            },
+            voters: moved(voters), outgoing: MemberSet(), witnesses: moved(witnesses),
+            returning: moved(returning), goal: nil, finished: finished)
     }
 
     /// A change as it takes shape: members by node, before they have positions.
@@ -96,6 +139,7 @@ extension Membership {
             var wasVoter: Bool
             var isVoter: Bool
             var isWitness: Bool
+            var isReturning = false
             var isKept = true
         }
         var items: [Item]
@@ -108,7 +152,8 @@ extension Membership {
                 let isVoter = membership.voters.contains(position)
                 return Item(
                     replica: membership.members[position], wasVoter: isVoter, isVoter: isVoter,
-                    isWitness: membership.witnesses.contains(position))
+                    isWitness: membership.witnesses.contains(position),
+                    isReturning: membership.returning.contains(position))
             }
         }
 
@@ -124,6 +169,7 @@ extension Membership {
                 throw .init(reason: "node \(node) is not a member")
             }
             items[place].isVoter = false
+            items[place].isReturning = false
             items[place].isKept = false
         }
 
@@ -146,7 +192,10 @@ extension Membership {
                     reason: "node \(addition.node) can't become or cease to be a witness; "
                         + "remove it first")
             }
-            guard items[place].isVoter != isVoter else {
+            // Who shall vote again of itself may be told not to.
+            let isRetired = items[place].isReturning && !isVoter
+            if isRetired { items[place].isReturning = false }
+            guard items[place].isVoter != isVoter || isRetired else {
                 throw .init(reason: "node \(addition.node) is a \(addition.kind) already")
             }
             items[place].isVoter = isVoter
@@ -175,11 +224,12 @@ extension Membership {
             let isStaged = items.contains { $0.isVoter && !$0.wasVoter }
             let whole = Membership(
                 members: items.map(\.replica), voters: now, outgoing: MemberSet(),
-                witnesses: set { $0.isWitness }, goal: goal, finished: finished)
+                witnesses: set { $0.isWitness }, returning: set { $0.isReturning }, goal: goal,
+                finished: finished)
             guard let whole else {
                 throw .init(reason: "a group has at most \(memberLimit) members at any time")
             }
-            guard let first = isStaged ? whole : whole.next() else {
+            guard let first = isStaged ? whole : whole.next(at: position) else {
                 throw .init(reason: "the members that stay are no group")
             }
             return first

@@ -27,12 +27,37 @@ extension Raft {
         guard !isTransferring, isMembershipCommitted, membership.goal == nil,
             commitIndex >= termStartIndex
         else { throw .busy }
-        let position = EntryPosition(index: log.lastIndex.next, term: term)
+        let position = nextPosition
         do {
             appendMembership(try membership.begin(change, at: position), &effects)
         } catch { throw .invalid(reason: error.reason) }
         resumeChange(now: now)
         return position
+    }
+
+    /// Begins to put another replica in the place of a member that is lost, and returns the name of the
+    /// change. What voted before is a learner then, with `Membership.returning` set.
+    public mutating func replace(
+        _ member: Replica, now: Instant, effects: inout RaftEffects
+    ) throws(ChangeRefusal) -> EntryPosition {
+        guard role == .leader else { throw .notLeader }
+        guard let place = membership.position(of: member), place != selfPosition else {
+            throw .invalid(reason: "not a member")
+        }
+        // A change that waits for its own newcomers goes on with others.
+        let isFree = membership.goal == nil || membership.isStaging && membership.isNewcomer(place)
+        guard !isTransferring, isMembershipCommitted, isFree, commitIndex >= termStartIndex else {
+            throw .busy
+        }
+        let position = nextPosition
+        do {
+            appendMembership(try membership.replacing(place, at: position), &effects)
+        } catch { throw .invalid(reason: error.reason) }
+        return position
+    }
+
+    private var nextPosition: EntryPosition {
+        EntryPosition(index: log.lastIndex.next, term: term)
     }
 
     /// Takes a configuration into the leader's own log.
@@ -82,11 +107,19 @@ extension Raft {
         retireConfigurations()
         guard role == .leader, isMembershipCommitted else { return }
         if !dropped.isEmpty {
-            for member in dropped { sendRemoved(to: member, &effects) }
+            for member in dropped {
+                sendRemoved(to: member, &effects)
+                // Another in its place is let in now.
+                if let position = membership.position(of: member.node),
+                    progress[position].state != .unreachable
+                {
+                    reprobe(position)
+                }
+            }
             dropped = []
         }
         if membership.isJoint, commitIndex >= termStartIndex {
-            guard let next = membership.next() else {
+            guard let next = membership.next(at: nextPosition) else {
                 preconditionFailure("a joint configuration leads nowhere")
             }
             appendMembership(next, &effects)
@@ -114,7 +147,8 @@ extension Raft {
         let isQuick = now - stagingRoundSince < options.electionTimeout
         stagingMark = log.lastIndex
         stagingRoundSince = now
-        guard isQuick || hasStaged(stagingMark), let next = membership.next() else { return }
+        guard isQuick || hasStaged(stagingMark), let next = membership.next(at: nextPosition)
+        else { return }
         stagingDeadline = .never
         appendMembership(next, &effects)
     }
@@ -174,6 +208,12 @@ extension Raft {
             membership.position(of: sender) != nil
         else { return }
         peerConnected(sender.node)
+    }
+
+    /// Another replica is lost. Whether it is a member; who isn't is told so, if this one knows.
+    public mutating func onDamaged(_ sender: Replica, effects: inout RaftEffects) -> Bool {
+        guard !isRemoved, !tellRemoved(sender, effects: &effects) else { return false }
+        return membership.position(of: sender) != nil
     }
 
     /// Tells a replica that asks for something that it is no member any more, if this one knows.

@@ -12,7 +12,8 @@ struct KraftNode: AsyncParsableCommand {
             """,
         subcommands: [
             RunCommand.self, DemoCommand.self, StatusCommand.self, GroupCommand.self,
-            KeyCommand.self, MemberCommand.self, LogCommand.self, QueueCommand.self,
+            KeyCommand.self, MemberCommand.self, BackupCommand.self, RestoreCommand.self,
+            RecoverCommand.self, LogCommand.self, QueueCommand.self,
             VectorCommand.self, BenchCommand.self,
         ])
 }

@@ -157,6 +157,22 @@ struct LogTests {
         }
     }
 
+    @Test("a write that is gone is damage where a later one stands, and else was torn")
+    func zeroedWrites() throws {
+        let test = try logged(6)
+        for (place, write) in test.writes.enumerated() {
+            var memory = test.memory
+            let range = write.offset..<write.offset + write.count
+            memory.segments[write.segment]?.replaceSubrange(
+                range, with: repeatElement(0, count: write.count))
+            let log = try LogUnderTest.recover(memory)
+            let isLast = place == test.writes.count - 1
+            #expect(log.damages.isEmpty == isLast, "write \(place) was zeroed")
+            #expect((log.groups.first?.isDamaged ?? true) != isLast)
+            #expect(lastIndex(log) == UInt64(max(0, place - 1)))
+        }
+    }
+
     @Test("a missing, shortened or zeroed segment is damage")
     func missingSegments() throws {
         let test = try logged(200, size: 3_000)
@@ -222,6 +238,12 @@ struct LogTests {
                 RecordHeader.decode(bytes, at: record, nonce: header.nonce, offset: record + 8)
                     == nil)
         }
+        // And no two segments have one life.
+        let segments = try logged(200, size: 3_000).memory.segments
+        let nonces = segments.values.compactMap { bytes in
+            bytes.withUnsafeBytes { SegmentHeader.decode($0)?.nonce }
+        }
+        #expect(Set(nonces).count == segments.count)
     }
 
     @Test("recovery syncs before it believes what it reads")

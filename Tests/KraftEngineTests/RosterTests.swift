@@ -71,6 +71,33 @@ struct RosterTests {
         #expect(net.peers(of: 3).filter(\.isConnected).count == 2)
     }
 
+    @Test(
+        "a node that left while it was away is told so when it comes back",
+        arguments: [NodeID(1), NodeID(3)])
+    func toldLate(_ away: NodeID) throws {
+        var net = EngineNet()
+        for node in [NodeID(1), 2, 3] {
+            try net.start(node, peers: [1, 2, 3].filter { $0 != node })
+        }
+        net.run(for: .seconds(1))
+        net.stop(away)
+        try net.act(2) { engine, now throws(KraftError) in
+            try engine.leave(away, token: 5, now: now)
+        }
+        net.run(for: .seconds(1))
+        // Those that know come from the disk, too.
+        for node in [NodeID(1), 2, 3] where node != away {
+            net.stop(node)
+            try net.start(node, peers: [1, 2, 3].filter { $0 != node })
+        }
+        try net.start(away, peers: [1, 2, 3].filter { $0 != away })
+        net.run(for: .seconds(25))
+        var hasLeft = false
+        try net.act(away) { engine, _ throws(KraftError) in hasLeft = engine.hasLeft }
+        #expect(hasLeft)
+        #expect(net.peers(of: away).allSatisfy { !$0.isConnected })
+    }
+
     @Test("a node with an empty folder under an old id is refused by all who knew it")
     func wiped() throws {
         var net = EngineNet()

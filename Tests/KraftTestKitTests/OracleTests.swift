@@ -225,7 +225,7 @@ struct OracleTests {
     func readAgain() {
         var oracle = oracle(3)
         #expect(append(&oracle, 0, 1, 1, [10, 11]) == nil)
-        let before = oracle.forget(node: 0)
+        let before = oracle.forget(node: 0, isSinceDamage: false)
         oracle.create(0, node: 0)
         #expect(append(&oracle, 0, 1, 1, [10]) == nil)
         let committed = terms([1])

@@ -19,6 +19,9 @@ enum Endpoint: Equatable {
     case stepDown(GroupName)
     case elect(GroupName)
     case snapshotGroup(GroupName)
+    /// Its answer is a stream, and the other one's body is.
+    case backupGroup(GroupName)
+    case restoreGroup(GroupName)
     case plans
     /// By its id, which may be anything.
     case plan(String)
@@ -112,6 +115,8 @@ enum Endpoint: Equatable {
         case "step-down": return try .only("POST", method, .stepDown(name))
         case "elect": return try .only("POST", method, .elect(name))
         case "snapshot": return try .only("POST", method, .snapshotGroup(name))
+        case "backup": return try .only("GET", method, .backupGroup(name))
+        case "restore": return try .only("POST", method, .restoreGroup(name))
         case "split", "merge", "move", "explain":
             throw .notImplemented("\(action) of a group")
         default: throw .notFound("no such path")

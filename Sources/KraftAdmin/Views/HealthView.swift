@@ -49,7 +49,12 @@ struct HealthView: Equatable {
         if group.role == .leader { leading += 1 }
         if group.leader.isNone || absent.contains(group.leader) {
             leaderless += 1
-            worsen(to: .critical, "group \(group.name) has no leader")
+            let damaged = group.replicas.filter { $0.state == "damaged" }.map { "\($0.node)" }
+            worsen(
+                to: .critical,
+                "group \(group.name) has no leader"
+                    + (damaged.isEmpty
+                        ? "" : "; damaged on node \(damaged.joined(separator: ", "))"))
         } else if let reason = HealthView.lag(of: group) {
             lagging += 1
             worsen(to: .degraded, reason)
@@ -64,6 +69,9 @@ struct HealthView: Equatable {
         }
         guard group.role == .leader else { return nil }
         for replica in group.replicas {
+            if replica.state == "damaged" {
+                return "group \(group.name): the replica of node \(replica.node) is damaged"
+            }
             if replica.state == "unreachable" {
                 return "group \(group.name): node \(replica.node) can't be reached"
             }

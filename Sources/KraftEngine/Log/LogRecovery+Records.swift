@@ -106,7 +106,7 @@ extension LogRecovery {
     ) throws(RecoveringGroup.Contradiction) {
         if places[header.group] == nil {
             // Its first records are gone, with the segments before or by damage.
-            guard log.firstSegment > 1 || !log.damages.isEmpty else {
+            guard log.firstSegment > 1 || beginsInMiddle || !log.damages.isEmpty else {
                 throw RecoveringGroup.Contradiction(reason: "a record of an unknown group")
             }
             add(

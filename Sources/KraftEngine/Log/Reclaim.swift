@@ -30,6 +30,10 @@ struct Reclaim {
     let groupLimit: Int
     /// What all together may, of one segment.
     let segmentLimit: Int
+    /// What may be written again before it must be paid for: see `isReclaimUrgent`.
+    let freeBytes: UInt64
+    /// What was written again in this life, and written for it.
+    var movedBytes: UInt64 = 0
 
     var stage = Stage.idle
     /// The segment that is to go.
@@ -59,6 +63,7 @@ struct Reclaim {
         urgentSegments = limits.budgetSegments + limits.budgetSegments / 2
         groupLimit = max(16 << 10, limits.segmentSizeBytes / 256)
         segmentLimit = limits.segmentSizeBytes / 4
+        freeBytes = UInt64(limits.budgetSegments * limits.segmentSizeBytes)
         victim = firstSegment
         listsSegment = firstSegment
     }

@@ -19,7 +19,9 @@ extension Engine {
         guard groups.indices.contains(slot), isLive[slot], groups[slot].isOpened else {
             return refuse(.local(token), .groupNotFound)
         }
-        guard !groups[slot].isStopped else { return refuse(.local(token), .groupStopped) }
+        guard !groups[slot].isStopped, !groups[slot].isDamaged else {
+            return refuse(.local(token), .groupStopped)
+        }
         guard !groups[slot].isWitness else {
             return refuse(.local(token), .unavailable, leader: groups[slot].raft.leader)
         }
@@ -88,6 +90,7 @@ extension Engine {
     }
 
     private func isCaptureDue(_ slot: Int) -> Bool {
+        if groups[slot].isDamaged { return false }
         let applied =
             groups[slot].isWitness ? groups[slot].raft.commitIndex : groups[slot].appliedIndex
         let held = groups[slot].raft.snapshot.index

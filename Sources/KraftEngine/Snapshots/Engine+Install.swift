@@ -140,6 +140,8 @@ extension Engine {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         groups[slot].isDamaged = true
         writeCheckpoint(of: slot, isReset: false)
+        touch(slot)
+        for place in peers.indices where peers[place].isReady { tellDamage(slot, to: place) }
     }
 
     // MARK: Going

@@ -6,6 +6,10 @@ public struct SnapshotDecoder {
         public var offset: UInt64
         public var reason: String
         public var description: String { "damaged at byte \(offset): \(reason)" }
+
+        public init(offset: UInt64, reason: String) {
+            (self.offset, self.reason) = (offset, reason)
+        }
     }
 
     /// What a part turned out to be, with the bytes of it that count.

@@ -16,14 +16,15 @@ struct SnapshotStream {
     /// The end has come, and all before it is sound.
     var isWhole: Bool { decoder.wanted == 0 }
 
+    /// - `visit`: gets what each part turned out to be; valid during the call.
     mutating func receive(
-        _ bytes: UnsafeRawBufferPointer
+        _ bytes: UnsafeRawBufferPointer, visit: (SnapshotDecoder.Item) -> Void = { _ in }
     ) throws(SnapshotDecoder.Damage) {
         var rest = bytes
         while !rest.isEmpty {
             let wanted = decoder.wanted
             if held.isEmpty, rest.count >= wanted, wanted > 0 {
-                try take(UnsafeRawBufferPointer(rebasing: rest[..<wanted]))
+                try take(UnsafeRawBufferPointer(rebasing: rest[..<wanted]), visit)
                 rest = UnsafeRawBufferPointer(rebasing: rest[wanted...])
                 continue
             }
@@ -36,16 +37,20 @@ struct SnapshotStream {
             swap(&whole, &held)
             var damage: SnapshotDecoder.Damage?
             whole.withUnsafeBytes { part in
-                do throws(SnapshotDecoder.Damage) { try take(part) } catch { damage = error }
+                do throws(SnapshotDecoder.Damage) {
+                    try take(part, visit)
+                } catch { damage = error }
             }
             if let damage { throw damage }
         }
     }
 
     private mutating func take(
-        _ part: UnsafeRawBufferPointer
+        _ part: UnsafeRawBufferPointer, _ visit: (SnapshotDecoder.Item) -> Void
     ) throws(SnapshotDecoder.Damage) {
-        guard case .engineState(let bytes) = try decoder.take(part) else { return }
+        let item = try decoder.take(part)
+        visit(item)
+        guard case .engineState(let bytes) = item else { return }
         guard engineState.count + bytes.count <= SnapshotStream.engineStateLimit else {
             throw SnapshotDecoder.Damage(offset: 0, reason: "the engine state is too large")
         }

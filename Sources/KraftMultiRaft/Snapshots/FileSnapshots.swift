@@ -11,7 +11,7 @@ final class FileSnapshots {
     private static let openLimit = 8
 
     private let loop: EventLoop
-    private let folder: SnapshotFolder
+    let folder: SnapshotFolder
     /// What captures may write; nil: as fast as the disk takes it.
     private let bytesPerSecond: Int?
     private let fileLane: PoolLane

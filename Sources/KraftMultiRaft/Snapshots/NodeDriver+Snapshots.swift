@@ -124,6 +124,24 @@ extension NodeDriver {
         }
     }
 
+    func reportRepair(_ notice: Notice) {
+        switch notice {
+        case .memberDamaged(let slot, let node):
+            tell(slot, .warning, "a replica of the group is damaged", ["peer": "\(node)"]) {
+                .memberDamaged(group: $0, node: node)
+            }
+        case .replacementBegun(let slot, let node):
+            tell(slot, .notice, "a damaged replica is replaced", ["peer": "\(node)"]) {
+                .replicaReplaced(group: $0, node: node, isDone: false)
+            }
+        case .replacementDone(let slot, let node):
+            tell(slot, .notice, "a damaged replica has been replaced", ["peer": "\(node)"]) {
+                .replicaReplaced(group: $0, node: node, isDone: true)
+            }
+        default: preconditionFailure("not news of a repair")
+        }
+    }
+
     /// The group may not be open here, or be gone again.
     private func tell(
         _ slot: GroupSlot, _ level: Logger.Level, _ words: String,

@@ -18,6 +18,8 @@ struct DurabilityOracle {
         /// Its log was read from its middle: there may be gaps, until a checkpoint or entries that
         /// were written again fill them.
         var isPartial = false
+        /// Some record has told its id.
+        var isNamed = true
         /// No record of its term was read yet: `hardState` is what its entries prove.
         var isTermGuessed = false
     }
@@ -40,6 +42,13 @@ struct DurabilityOracle {
         var replicas: [Replica?]
         /// By index - 1: all entries that any disk ever held there.
         var known: [[Known]] = []
+        /// What damaged disks held before, of replicas that take no part any more. They count as
+        /// nodes that are down for good do: what they said once holds, and they say nothing else.
+        var lost: [(node: Int, replica: Replica)] = []
+
+        func isLost(_ node: Int, _ id: ReplicaID) -> Bool {
+            lost.contains { $0.node == node && $0.replica.id == id }
+        }
         /// Some node has given its log away: quorums of disks mean nothing any more.
         var isRemoved = false
     }
@@ -53,10 +62,13 @@ struct DurabilityOracle {
     private var tracks: [Track] = []
     /// By node: its log's first segments are gone, and with them the first records of its groups.
     var beginsInMiddle: [Bool]
+    /// By node: what it held when it went on with a damaged log, by track.
+    private var baselines: [[Replica?]]
 
     init(nodes: Int) {
         self.nodes = nodes
         beginsInMiddle = Array(repeating: false, count: nodes)
+        baselines = Array(repeating: [], count: nodes)
     }
 
     mutating func addTrack() {
@@ -64,6 +76,52 @@ struct DurabilityOracle {
     }
 
     mutating func remove(_ track: Int) { tracks[track].isRemoved = true }
+
+    // MARK: Damage
+
+    /// A node has started on a damaged log. `found`: by track, which replica it found of each group,
+    /// and whether it knows that to be damaged.
+    mutating func damage(
+        node: Int,
+        found: (Int) -> (id: ReplicaID, isDamaged: Bool, last: LogIndex, state: HardState)?
+    ) -> Finding? {
+        for track in tracks.indices {
+            let here = found(track)
+            let before = tracks[track].replicas[node]
+            if let here, !here.isDamaged {
+                guard let before, before.id == here.id, before.hardState == here.state,
+                    UInt64(before.entries.count) == here.last.rawValue
+                else {
+                    return (
+                        .durability,
+                        "node \(node + 1) takes a log for whole that has lost something"
+                    )
+                }
+                continue
+            }
+            if let before, !tracks[track].isLost(node, before.id) {
+                tracks[track].lost.append((node, before))
+            }
+            if let here, !tracks[track].isLost(node, here.id) {
+                tracks[track].lost.append((node, Replica(id: here.id)))
+            }
+            tracks[track].replicas[node] = here.map { Replica(id: $0.id) }
+        }
+        baselines[node] = tracks.map { $0.replicas[node] }
+        return nil
+    }
+
+    /// Whether the replica is one that a damaged disk held before.
+    func isLost(_ track: Int, node: Int, _ id: ReplicaID) -> Bool {
+        tracks[track].isLost(node, id)
+    }
+
+    private func isLost(_ track: Int, _ node: Int) -> Bool {
+        guard !tracks[track].lost.isEmpty, let replica = tracks[track].replicas[node] else {
+            return false
+        }
+        return replica.isNamed && tracks[track].isLost(node, replica.id)
+    }
 
     // MARK: What becomes durable
 
@@ -78,9 +136,11 @@ struct DurabilityOracle {
     }
 
     mutating func set(_ track: Int, node: Int, _ state: HardState) -> Finding? {
+        if isLost(track, node) { return nil }
         guard let before = tracks[track].replicas[node]?.hardState else {
             if beginsInMiddle[node] {
-                tracks[track].replicas[node] = Replica(hardState: state, isPartial: true)
+                tracks[track].replicas[node] = Replica(
+                    hardState: state, isPartial: true, isNamed: false)
             }
             return nil
         }
@@ -118,9 +178,11 @@ struct DurabilityOracle {
         _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64],
         committed: (LogIndex) -> Term?
     ) -> Finding? {
+        if isLost(track, node) { return nil }
         if tracks[track].replicas[node] == nil, beginsInMiddle[node] {
             tracks[track].replicas[node] = Replica(
-                hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
+                hardState: HardState(term: term), isPartial: true, isNamed: false,
+                isTermGuessed: true)
         }
         guard var replica = tracks[track].replicas[node] else {
             return (
@@ -204,10 +266,13 @@ struct DurabilityOracle {
     mutating func rewrite(
         _ track: Int, node: Int, first: LogIndex, term: Term, hashes: [UInt64]
     ) -> Finding? {
+        if isLost(track, node) { return nil }
         // The first record of a group need not be its creation, in a log that was given back in part.
         var replica =
             tracks[track].replicas[node]
-            ?? Replica(hardState: HardState(term: term), isPartial: true, isTermGuessed: true)
+            ?? Replica(
+                hardState: HardState(term: term), isPartial: true, isNamed: false,
+                isTermGuessed: true)
         let start = Int(first.rawValue) - 1
         if replica.isPartial {
             while replica.entries.count < start + hashes.count { replica.entries.append(.gap) }
@@ -235,8 +300,13 @@ struct DurabilityOracle {
         _ track: Int, node: Int, _ id: ReplicaID, _ state: HardState, base: EntryPosition,
         isReset: Bool, isAgain: Bool, committed: (LogIndex) -> Term?
     ) -> Finding? {
+        if tracks[track].isLost(node, id) {
+            tracks[track].replicas[node] = Replica(id: id)
+            return nil
+        }
         var replica = tracks[track].replicas[node] ?? Replica(isPartial: true)
         replica.id = id
+        replica.isNamed = true
         if !replica.isPartial,
             let finding = DurabilityOracle.compare(node, replica.hardState, state)
         {
@@ -279,10 +349,14 @@ struct DurabilityOracle {
     // MARK: A disk that is read again
 
     /// A crash may have changed what is durable: forgets what this disk held, and hands it out.
-    mutating func forget(node: Int) -> [Replica?] {
+    ///
+    /// - `isSinceDamage`: it is read from where the log went on after damage.
+    mutating func forget(node: Int, isSinceDamage: Bool) -> [Replica?] {
         tracks.indices.map { track in
-            defer { tracks[track].replicas[node] = nil }
-            return tracks[track].replicas[node]
+            let before = tracks[track].replicas[node]
+            let isKnown = isSinceDamage && track < baselines[node].count
+            tracks[track].replicas[node] = isKnown ? baselines[node][track] : nil
+            return before
         }
     }
 
@@ -291,9 +365,9 @@ struct DurabilityOracle {
         node: Int, before: [Replica?], committed: (Int, LogIndex) -> Term?
     ) -> Finding? {
         for (track, before) in before.enumerated() {
-            guard let before, let now = tracks[track].replicas[node], now.id == before.id else {
-                continue
-            }
+            guard let before, let now = tracks[track].replicas[node], now.id == before.id,
+                !isLost(track, node)
+            else { continue }
             if let finding = DurabilityOracle.compare(node, before.hardState, now.hardState) {
                 return finding
             }
@@ -366,12 +440,17 @@ struct DurabilityOracle {
         for (position, member) in membership.members.enumerated() {
             let place = Int(member.node.rawValue) - 1
             guard tracks[track].replicas.indices.contains(place),
-                let replica = tracks[track].replicas[place], replica.id == member.id,
-                condition(replica)
+                let replica = held(track, place, member.id), condition(replica)
             else { continue }
             set.insert(position)
         }
         return set
+    }
+
+    private func held(_ track: Int, _ node: Int, _ id: ReplicaID) -> Replica? {
+        let lost = tracks[track].lost.first { $0.node == node && $0.replica.id == id }?.replica
+        guard let held = lost ?? tracks[track].replicas[node], held.id == id else { return nil }
+        return held
     }
 
     /// How many entries of a group are durable on a node.

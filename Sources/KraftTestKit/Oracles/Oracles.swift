@@ -18,6 +18,7 @@ struct GroupLook: Equatable {
     var lastTerm: Term?
     /// What stands before the first entry that the log holds.
     var base = EntryPosition.start
+    var isDamaged = false
     /// Those of the log from the last committed one on, ascending.
     var configurations: [Raft.Configuration] = []
 
@@ -25,6 +26,7 @@ struct GroupLook: Equatable {
         a.commit == b.commit && a.applied == b.applied && a.last == b.last && a.term == b.term
             && a.base == b.base && a.role == b.role && a.leader == b.leader
             && a.lastTerm == b.lastTerm && a.id == b.id
+            && a.isDamaged == b.isDamaged
             && a.configurations.count == b.configurations.count
             && a.configurations.last?.index == b.configurations.last?.index
     }

@@ -19,7 +19,12 @@ public enum Fault: Int, CaseIterable, Sendable {
     // Snapshots.
     case snapshotAsked, snapshotsOfAll, longAbsence
     case failedCapture, failedSnapshotWrite, failedSnapshotRead
+    // Decay.
+    case logDecay, snapshotDecay
 
     /// Drawn for themselves, so that seeds from before they were there stand for what they did.
-    var isOfSnapshots: Bool { rawValue >= Fault.snapshotAsked.rawValue }
+    var isOfSnapshots: Bool {
+        (Fault.snapshotAsked.rawValue..<Fault.logDecay.rawValue).contains(rawValue)
+    }
+    var isOfDecay: Bool { rawValue >= Fault.logDecay.rawValue }
 }

@@ -3,6 +3,8 @@ import RaftCore
 /// Changes of who is a member, as administrators might make them, at bad moments too.
 extension FaultInjector {
     func injectIntoMembers(_ fault: Fault) {
+        // A change to members that are down and damaged can never end.
+        guard !simulation.hasDecayed else { return }
         let group = someGroup
         switch fault {
         case .memberChange: ask(for: smallChange(of: group), of: group)
@@ -20,7 +22,9 @@ extension FaultInjector {
 
     /// On some node: whoever it is passes it on.
     private func ask(for change: MembershipChange, of group: String) {
-        simulation.changeMembers(of: group, change, on: someNode)
+        let node = someNode
+        guard !simulation.hasDecayed else { return }
+        simulation.changeMembers(of: group, change, on: node)
     }
 
     // MARK: Changes

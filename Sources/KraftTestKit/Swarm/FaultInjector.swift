@@ -115,6 +115,9 @@ final class FaultInjector<Machine: StateMachine> {
         case .snapshotAsked, .snapshotsOfAll, .longAbsence, .failedCapture, .failedSnapshotWrite,
             .failedSnapshotRead:
             injectIntoSnapshots(fault)
+        case .logDecay: decay(triesLeft: 100) { $0.simulation.decayLog(of: $0.plan.decayingNode) }
+        case .snapshotDecay:
+            decay(triesLeft: 100) { $0.simulation.decaySnapshot(of: $0.plan.decayingNode) }
         default: injectIntoLinks(fault)
         }
     }
@@ -225,6 +228,19 @@ final class FaultInjector<Machine: StateMachine> {
     private func pause(_ node: NodeID) {
         simulation.pause(
             node, for: Nanoseconds(random.number(in: 10_000_000...plan.repairTime)))
+    }
+
+    /// As soon as the group can do without the node, and its disk is quiet.
+    private func decay(triesLeft: Int, _ how: @escaping (FaultInjector) -> Bool) {
+        let node = plan.decayingNode
+        guard nodes.contains(node) else { return }
+        if !how(self) {
+            if triesLeft > 0, simulation.isRunning(node) {
+                after(5_000_000...50_000_000) { $0.decay(triesLeft: triesLeft - 1, how) }
+                return
+            }
+        }
+        after(1_000_000...plan.repairTime) { $0.simulation.restart(node) }
     }
 
     // MARK: Links

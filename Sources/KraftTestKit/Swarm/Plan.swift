@@ -19,6 +19,8 @@ public struct Plan: Sendable {
     public var repairTime: UInt64 = 2_000_000_000
     /// Of 1,000 starts, how many lose power while they recover.
     public var bootCrashPermille = 0
+    /// Whose disk may rot.
+    public var decayingNode = NodeID(1)
     /// How long faults and load go on, before the calm.
     public var duration = Nanoseconds.seconds(5)
     public var load = Load()
@@ -95,6 +97,7 @@ extension Plan {
         plan.drawFaults(&random)
         plan.drawSessions()
         plan.drawSnapshots()
+        plan.drawDecay()
         return plan
     }
 
@@ -188,7 +191,9 @@ extension Plan {
 
     private mutating func drawFaults(_ random: inout SeededRandom) {
         let likelihood = random.number(in: 50...500)
-        let kinds = Fault.allCases.filter { !$0.isOfSnapshots && random.chance(likelihood) }
+        let kinds = Fault.allCases.filter {
+            !$0.isOfSnapshots && !$0.isOfDecay && random.chance(likelihood)
+        }
         let paces: [UInt64] = [20_000_000, 100_000_000, 300_000_000, 1_000_000_000]
         let pace = random.pick(paces)
         repairTime = random.pick(100_000_000, 1_000_000_000, 3_000_000_000)
@@ -241,6 +246,25 @@ extension Plan {
             guard time < duration.rawValue else { break }
             faults.append(
                 PlannedFault(number: faults.count, time: time, fault: random.pick(kinds)))
+        }
+        faults.sort { ($0.time, $0.number) < ($1.time, $1.number) }
+    }
+}
+
+// MARK: Decay
+
+extension Plan {
+    /// Of its own dice, too. Of one node, where the others can do without it.
+    private mutating func drawDecay() {
+        var random = SeededRandom(seed: seed, stream: 13)
+        guard nodes > 2, random.chance(250) else { return }
+        decayingNode = NodeID(UInt32(1 + random.below(nodes)))
+        for _ in 0..<random.pick(1, 1, 2, 4) {
+            let time = random.number(in: duration.rawValue / 10...duration.rawValue)
+            faults.append(
+                PlannedFault(
+                    number: faults.count, time: time,
+                    fault: random.pick(.logDecay, .logDecay, .snapshotDecay)))
         }
         faults.sort { ($0.time, $0.number) < ($1.time, $1.number) }
     }

@@ -111,6 +111,11 @@ public final class SwarmRun {
                     !simulation.isChanging($0) && simulation.strays(of: $0).isEmpty
                 }
         }
+        let healed = simulation.run(atMost: .seconds(300), lookingEvery: .milliseconds(20)) {
+            names.allSatisfy { simulation.isHealed($0) && !simulation.isChanging($0) }
+        }
+        let ill = names.filter { !simulation.isHealed($0) }
+        require(healed, "damaged replicas aren't replaced: \(ill)")
         let stuck = names.filter { simulation.isChanging($0) }
         let strays = names.flatMap { name in
             simulation.strays(of: name).map { "\(name) on node \($0)" }

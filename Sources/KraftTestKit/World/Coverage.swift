@@ -19,7 +19,7 @@ public struct Coverage: Sendable {
         case writesKeptAtPowerCut, writesCutByKill, preparationsLost, preparationsKeptAtCrash
         case skewedClocks, clockChanges, groupStops, groupStarts, transfersAsked
         case snapshotNamesLost, captureFailures, snapshotWriteFailures, snapshotReadFailures
-        case snapshotsRotten, snapshotsAsked, longAbsences
+        case snapshotsRotten, snapshotsAsked, longAbsences, logsDecayed, decaysNoticed
         case groupRemovals, groupsCreatedAnew, stepDowns, forcedElections, prioritiesSet
         case changesAsked, crashesInChange
         // What the engine did.
@@ -36,6 +36,8 @@ public struct Coverage: Sendable {
         case snapshotsCaptured, snapshotsInstalled, snapshotsRestored, snapshotsRenewed
         case installsRefused, offersMade, offersReceived, fetchesBegun, fetchesResumed
         case fetchesHeldBack, fetchesDamaged, fetchesAbandoned, proposalsJumpedOver
+        case statesLost, damagesTold, replacementsBegun, replacementsDone, repairsHeldBack
+        case invitationsDoubted
         case proposalsForwarded, proposalsParked, proposalsOverwritten, readsForwarded
         // What clients saw.
         case proposals, acknowledged, refused, unknown, overloaded, staleRoutes
@@ -97,6 +99,12 @@ public struct Coverage: Sendable {
         self[.fetchesDamaged] += rare.fetchesDamaged
         self[.fetchesAbandoned] += rare.fetchesAbandoned
         self[.proposalsJumpedOver] += rare.proposalsJumpedOver
+        self[.statesLost] += rare.statesLost
+        self[.damagesTold] += rare.damagesTold
+        self[.replacementsBegun] += rare.replacementsBegun
+        self[.replacementsDone] += rare.replacementsDone
+        self[.repairsHeldBack] += rare.repairsHeldBack
+        self[.invitationsDoubted] += rare.invitationsDoubted
     }
 
     public static func += (total: inout Coverage, part: Coverage) {

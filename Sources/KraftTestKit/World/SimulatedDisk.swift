@@ -27,6 +27,12 @@ final class SimulatedDisk: LogDirectory {
         var isStale = false
         /// Whether its directory entry survives a power cut.
         var isEntryDurable = true
+        var isHeaderSound = true
+    }
+
+    /// What can happen to a log while nobody writes it.
+    enum Decay: CaseIterable {
+        case flippedBit, zeroedSectors, cutSegment, blankSegment, lostSegment
     }
 
     /// A snapshot's file. Its bytes are synced before it gets its name.
@@ -57,8 +63,27 @@ final class SimulatedDisk: LogDirectory {
     var coverage = Coverage()
     private var random: SeededRandom
     private var follower = LogFollower()
+    /// The log has decayed, and no node has started on it since: it can't be followed meanwhile.
+    private(set) var isDecayed = false
+    /// Where the log went on after it had decayed; what stands before isn't read again.
+    private var mark: LogMark?
+    var hasDecayed: Bool { mark != nil }
+    /// The last write that was synced.
+    private var lastSync: (segment: UInt64, offset: Int) = (0, 0)
 
     init(random: SeededRandom) { self.random = random }
+
+    /// The same disk at this moment, which may have another future.
+    func copy(random: SeededRandom) -> SimulatedDisk {
+        let copy = SimulatedDisk(random: random)
+        copy.snapshots = snapshots
+        copy.unfinished = unfinished
+        copy.segments = segments
+        copy.ghosts = ghosts
+        copy.firstNeeded = firstNeeded
+        (copy.isDecayed, copy.mark, copy.lastSync) = (isDecayed, mark, lastSync)
+        return copy
+    }
 
     private func position(of number: UInt64) -> Int? {
         guard let last = segments.last, number <= last.number else { return nil }
@@ -94,6 +119,9 @@ final class SimulatedDisk: LogDirectory {
     /// A data sync of the segment has ended well.
     func sync(segment number: UInt64) {
         guard let position = position(of: number) else { return }
+        if let first = segments[position].unsynced.map(\.offset).min() {
+            lastSync = (number, first)
+        }
         for write in segments[position].unsynced {
             SimulatedDisk.copy(write.bytes[...], to: &segments[position].durable, at: write.offset)
         }
@@ -213,10 +241,10 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// A name that no sync of the folder has made durable may be gone.
-    private func loseSnapshotNames() {
+    private func loseSnapshotNames(_ cut: PowerCut) {
         unfinished.removeAll()
         snapshots.removeAll { snapshot in
-            let isLost = !snapshot.isEntryDurable && random.chance(500)
+            let isLost = !snapshot.isEntryDurable && losesName(cut)
             if isLost { coverage.count(.snapshotNamesLost) }
             return isLost
         }
@@ -242,33 +270,134 @@ final class SimulatedDisk: LogDirectory {
     }
 
     /// The next `follow` begins at the first record.
-    func followAgain() {
+    ///
+    /// Says whether that is the first one since the log went on after it had decayed.
+    func followAgain() -> Bool {
+        if let mark, mark.segment >= firstNeeded {
+            follower = LogFollower(behind: mark)
+            return true
+        }
+        mark = nil
         let first = segments.first { $0.number >= firstNeeded }
         follower = LogFollower(firstSegment: first?.number ?? 1)
+        return false
+    }
+
+    // MARK: Decay
+
+    /// Whether all that was written is durable.
+    var isSettled: Bool { segments.allSatisfy { $0.unsynced.isEmpty && !$0.isStale } }
+
+    /// Something happens to the log while nobody writes it. Only what can be told from a write that a
+    /// power cut tore: so no zeros in the last write. Says whether there was anything to decay.
+    func decay(_ kind: Decay) -> Bool {
+        let used = segments.indices.filter { place in
+            segments[place].number >= firstNeeded && usedSectors(place).contains { $0 >= 8 }
+        }
+        guard let last = used.last else { return false }
+        let place = used[random.below(used.count)]
+        // The folder's identity stands in each segment's header; one of them is left.
+        let isAlone = !segments.indices.contains {
+            $0 != place && segments[$0].number >= firstNeeded && segments[$0].isHeaderSound
+        }
+        let first = isAlone ? 8 : 0
+        switch kind {
+        case .flippedBit:
+            let sectors = usedSectors(place).filter { $0 >= first }
+            guard let sector = random.element(sectors) else { return false }
+            if sector < 8 { segments[place].isHeaderSound = false }
+            let bit = random.below(SimulatedDisk.sectorSize * 8)
+            segments[place].durable[sector * SimulatedDisk.sectorSize + bit / 8] ^=
+                1 << UInt8(bit % 8)
+            segments[place].cached = segments[place].durable
+        case .zeroedSectors:
+            var sectors = usedSectors(place).filter { $0 >= first }
+            if place == last {
+                guard lastSync.segment == segments[place].number else { return false }
+                sectors.removeAll { ($0 + 8) * SimulatedDisk.sectorSize > lastSync.offset }
+            }
+            guard let sector = random.element(sectors) else { return false }
+            if sector < 8 { segments[place].isHeaderSound = false }
+            let start = sector * SimulatedDisk.sectorSize
+            let count = SimulatedDisk.sectorSize * (1 + random.below(8))
+            let end = min(start + count, segments[place].durable.count)
+            segments[place].durable.replaceSubrange(
+                start..<end, with: repeatElement(0, count: end - start))
+            segments[place].cached = segments[place].durable
+        case .cutSegment:
+            let sectors = segments[place].durable.count / SimulatedDisk.sectorSize
+            let count = first + random.below(sectors - first)
+            if count < 8 { segments[place].isHeaderSound = false }
+            segments[place].durable.removeSubrange((count * SimulatedDisk.sectorSize)...)
+            segments[place].cached = segments[place].durable
+        case .blankSegment:
+            guard !isAlone else { return false }
+            segments[place].isHeaderSound = false
+            segments[place].durable = [UInt8](repeating: 0, count: segments[place].durable.count)
+            segments[place].cached = segments[place].durable
+        case .lostSegment:
+            guard !isAlone, place != last else { return false }
+            segments.remove(at: place)
+        }
+        isDecayed = true
+        return true
+    }
+
+    private func usedSectors(_ place: Int) -> [Int] {
+        let bytes = segments[place].durable
+        return (0..<bytes.count / SimulatedDisk.sectorSize).filter { sector in
+            let start = sector * SimulatedDisk.sectorSize
+            return bytes[start..<start + SimulatedDisk.sectorSize].contains { $0 != 0 }
+        }
+    }
+
+    /// A node has started on the log, and goes on with it there.
+    func wentOn(at mark: LogMark) {
+        isDecayed = false
+        self.mark = mark
+        follower = LogFollower(behind: mark)
     }
 
     // MARK: Crashes
 
+    /// What becomes of that which wasn't durable.
+    enum PowerCut: CaseIterable {
+        /// Whatever the dice say.
+        case any
+        case lost, kept
+        /// The end of what was written is gone; something in its middle; the newer of several
+        /// writes to a sector.
+        case torn, hole, mixed
+    }
+
+    private func losesName(_ cut: PowerCut) -> Bool {
+        switch cut {
+        case .lost: true
+        case .kept: false
+        default: random.chance(500)
+        }
+    }
+
     /// The power fails: of what wasn't durable, any part may be gone.
-    func losePower() {
-        loseSnapshotNames()
+    func losePower(_ cut: PowerCut = .any) {
+        loseSnapshotNames(cut)
         segments.removeAll { segment in
-            let isLost = !segment.isEntryDurable && random.chance(500)
+            let isLost = !segment.isEntryDurable && losesName(cut)
             if isLost { coverage.count(.preparationsLost) }
             return isLost
         }
         for position in segments.indices {
             segments[position].isEntryDurable = true
-            losePower(segment: position)
+            losePower(segment: position, cut)
         }
-        for ghost in ghosts where random.chance(500) {
+        for ghost in ghosts where losesName(cut) {
             let place = segments.firstIndex { $0.number > ghost.number } ?? segments.count
             segments.insert(ghost, at: place)
         }
         ghosts = []
     }
 
-    private func losePower(segment position: Int) {
+    private func losePower(segment position: Int, _ cut: PowerCut = .any) {
         if segments[position].isStale {
             segments[position].isStale = false
             coverage.count(.staleCachesLost)
@@ -278,24 +407,24 @@ final class SimulatedDisk: LogDirectory {
         segments[position].unsynced.removeAll()
         guard !writes.isEmpty else { return }
         let sectors = SimulatedDisk.sectors(of: writes)
-        switch random.below(5) {
-        case 0:
+        switch cut == .any ? PowerCut.allCases[1 + random.below(5)] : cut {
+        case .lost:
             coverage.count(.writesLostAtPowerCut)
-        case 1:
+        case .kept:
             coverage.count(.writesKeptAtPowerCut)
             keep(sectors, of: writes, segment: position) { $0 }
-        case 2:
+        case .torn:
             coverage.count(.writesTornAtPowerCut)
             let end = sectors.lowerBound + random.below(sectors.count + 1)
             keep(sectors.lowerBound..<end, of: writes, segment: position) { $0 }
-        case 3:
+        case .hole:
             // A hole: sectors go to the disk in any order, so later ones may be there alone.
             coverage.count(.holesAtPowerCut)
             let start = sectors.lowerBound + random.below(min(sectors.count, 9))
             let end = min(sectors.upperBound, start + 1 + random.below(9))
             keep(sectors.lowerBound..<start, of: writes, segment: position) { $0 }
             keep(end..<sectors.upperBound, of: writes, segment: position) { $0 }
-        default:
+        case .any, .mixed:
             coverage.count(.writesTornAtPowerCut)
             keep(sectors, of: writes, segment: position) { [self] in random.below($0 + 1) }
         }

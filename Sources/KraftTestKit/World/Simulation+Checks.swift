@@ -65,6 +65,11 @@ extension Simulation {
         _ look: GroupLook, _ replica: Replica<Machine>, _ node: SimulatedNode<Machine>,
         _ box: EngineBox
     ) {
+        // It says nothing that counts.
+        if look.isDamaged {
+            replica.lastLook = nil
+            return
+        }
         if replica.lastLook == look { return }
         let (track, before, slot) = (replica.track, replica.lastLook, replica.slot)
         replica.lastLook = look
@@ -190,17 +195,22 @@ extension Simulation {
 
     /// Something may have become durable on a node.
     func followDisk(of node: SimulatedNode<Machine>, isAgain: Bool = false) {
+        guard !node.disk.isDecayed else { return }
         pastCoverage.count(.disksInspected)
         var finding: Finding?
-        oracles.durability.beginsInMiddle[node.position] = node.disk.firstNeeded > 1
+        oracles.durability.beginsInMiddle[node.position] =
+            node.disk.firstNeeded > 1 || node.disk.hasDecayed
         // By group: what the newest checkpoint says that the entries before it came to.
         var snapshots: [(group: GroupID, reference: SnapshotReference?)] = []
         do throws(KraftError) {
             try node.disk.follow { record in
                 guard finding == nil else { return }
-                if case .checkpoint(let id, _, _, _, let snapshot, _) = record {
+                if case .checkpoint(let id, let replica, _, _, let snapshot, _) = record {
                     snapshots.removeAll { $0.group == id }
-                    snapshots.append((id, snapshot))
+                    // A damaged log may speak of an older one than there is.
+                    let track = oracles.track(of: id)
+                    let isLost = oracles.durability.isLost(track, node: node.position, replica)
+                    if !isLost { snapshots.append((id, snapshot)) }
                 }
                 if case .groupRemoved(let id, _) = record {
                     snapshots.removeAll { $0.group == id }
@@ -216,9 +226,10 @@ extension Simulation {
 
     /// A crash may have changed what is durable: the disk is read anew, and nothing may be missing.
     func inspectDisk(of node: SimulatedNode<Machine>) {
-        guard violations.isEmpty else { return }
-        let before = oracles.durability.forget(node: node.position)
-        node.disk.followAgain()
+        guard violations.isEmpty, !node.disk.isDecayed else { return }
+        let isSinceDamage = node.disk.followAgain()
+        let before = oracles.durability.forget(
+            node: node.position, isSinceDamage: isSinceDamage)
         followDisk(of: node, isAgain: true)
         report(
             oracles.durability.compare(node: node.position, before: before) {
@@ -241,7 +252,7 @@ enum EngineView {
             commit: glance.commitIndex, applied: glance.appliedIndex, last: glance.lastIndex,
             lastTerm: glance.role == .leader
                 ? engine.termOfEntry(at: glance.lastIndex, in: slot) : nil,
-            base: glance.base,
+            base: glance.base, isDamaged: glance.state == .damaged,
             configurations: glance.configurations)
     }
 

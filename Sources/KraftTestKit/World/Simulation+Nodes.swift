@@ -37,6 +37,7 @@ extension Simulation {
             }
         }
         node.disk.begin(operationsUntilCrash: nil)
+        if node.disk.isDecayed { noteDecay(of: node) }
         followDisk(of: node)
         if node.life > 1 { pastCoverage.count(.recoveries) }
         trace(node, 1, UInt64(node.life))

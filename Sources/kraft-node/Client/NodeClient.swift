@@ -9,6 +9,8 @@ import NIOHTTP1
 struct NodeClient {
     let url: String
     let timeoutMilliseconds: Int
+    /// Trouble is no news: it is tried again.
+    var isQuiet = false
 
     /// The largest answer that is read.
     static let answerSizeLimitBytes = 64 << 20
@@ -55,11 +57,12 @@ struct NodeClient {
                 status: Int(response.status.code), headers: response.headers,
                 body: Array(bytes.readableBytesView))
         } catch {
-            complain("\(url) can't be reached: \(error)")
+            if !isQuiet { complain("\(url) can't be reached: \(error)") }
             throw NodeExit.unreachable
         }
         guard (200..<300).contains(answer.status) else {
             let error = try? answer.json(ErrorBody.self).error
+            if isQuiet { throw NodeClient.exit(status: answer.status) }
             complain(error.map { "\($0.code): \($0.message)" } ?? "status \(answer.status)")
             throw NodeClient.exit(status: answer.status)
         }

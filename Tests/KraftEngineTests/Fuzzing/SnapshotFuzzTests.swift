@@ -6,7 +6,7 @@ import Testing
 @testable import KraftEngine
 
 /// Snapshots' files as they should be, and what they hold.
-private struct SnapshotSample {
+struct SnapshotSample {
     let name: SnapshotName
     let state: [UInt8]
     let pieces: [[UInt8]]

@@ -171,6 +171,10 @@ enum WireSamples {
                 out.write(group.rawValue)
                 out.write(position: replica.added)
             },
+            message(.damagedReplica) { out in
+                out.write(group.rawValue)
+                out.write(position: replica.added)
+            },
             message(.roster) { RosterEntry.writeAll(roster, into: &$0) },
             message(.change) { out in
                 for number in [1, group.rawValue] { out.write(number) }
@@ -184,6 +188,7 @@ enum WireSamples {
             },
             message(.invitation) { out in
                 out.write(group.rawValue)
+                out.write(UInt64(5))
                 if let record { out.write(raw: record.encoded) }
             },
             message(.info) { $0.writeString("http=127.0.0.1:1") },
@@ -283,6 +288,7 @@ enum WireSamples {
             }
         case .unknownReplica(let m): question(.unknownReplica, m)
         case .inquiry(let m): question(.inquiry, m)
+        case .damagedReplica(let m): question(.damagedReplica, m)
         case .roster(let entries):
             message(.roster) { RosterEntry.writeAll(entries, into: &$0) }
         case .change(let m):
@@ -300,6 +306,7 @@ enum WireSamples {
         case .invitation(let m):
             message(.invitation) { out in
                 out.write(m.group.rawValue)
+                out.write(m.boot)
                 out.write(raw: m.record.encoded)
             }
         case .info(let info): message(.info) { $0.writeString(info) }

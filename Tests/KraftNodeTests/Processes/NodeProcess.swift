@@ -80,6 +80,8 @@ final class NodeProcess: Sendable {
     func waitForExit(_ limit: Duration = .seconds(15)) async throws -> Int32 {
         try await within(limit, "the process to end") { [exited] in
             for await status in exited.stream { return status }
+            // The stream ends early for who is cancelled; a process that runs has no status.
+            guard !self.process.isRunning else { throw CancellationError() }
             return self.process.terminationStatus
         }
     }

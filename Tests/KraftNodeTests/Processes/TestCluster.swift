@@ -73,11 +73,11 @@ final class TestCluster: Sendable {
 
     /// Runs `kraft-node` with these arguments to its end.
     static func command(
-        _ arguments: [String]
+        _ arguments: [String], within limit: Duration = .seconds(15)
     ) async throws -> (status: Int32, output: String, errors: String) {
         let process = try NodeProcess(arguments)
         defer { process.destroy() }
-        let status = try await process.waitForExit()
+        let status = try await process.waitForExit(limit)
         // The pipes are read by other threads.
         var output = process.output
         while true {
