@@ -169,9 +169,10 @@ extension Engine {
         updateNodeDeadline()
     }
 
-    /// Space is there again when the next segment is, and no write waits for any.
+    /// Space is there again when the next segment is, and no write waits for any: one that is being
+    /// tried again may fail again, and whoever took this node for well would hand it what it can't lead.
     private mutating func checkSpace(now: Instant) {
-        guard log.isSegmentAhead, !log.isWriteToRepeat else { return }
+        guard log.isSegmentAhead, !log.isWriteToRepeat, !disk.isUnwritable else { return }
         disk.isFull = false
         disk.isReadOnly = false
         disk.isPreparationFailed = false

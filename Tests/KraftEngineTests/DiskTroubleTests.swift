@@ -121,6 +121,28 @@ struct DiskTroubleTests {
         #expect(isBack)
     }
 
+    @Test("a full disk isn't taken for well while the write that found it so is tried again")
+    func triedAgain() throws {
+        let (cluster, leader) = try cluster()
+        let node = cluster.nodes[leader]
+        node.isDiskHeld = true
+        _ = cluster.propose(2, on: leader)
+        let write = try #require(node.heldWrites.first)
+        node.heldWrites = []
+        node.engine.step(
+            .logWriteFailed(write.id, reason: "no space left", isOutOfSpace: true),
+            now: cluster.now)
+        _ = cluster.run(atMost: .seconds(2)) { !node.heldWrites.isEmpty }
+        #expect(node.heldWrites.map(\.id) == [write.id])
+        // A segment that was on its way before is ready.
+        node.engine.step(.segmentPrepared(number: 2), now: cluster.now)
+        #expect(node.engine.diskCondition == .full)
+        cluster.releaseWrite(of: leader)
+        node.isDiskHeld = false
+        let isWell = cluster.run(atMost: .seconds(10)) { node.engine.diskCondition == .sound }
+        #expect(isWell)
+    }
+
     @Test("a sync that fails for lack of space fences as any other")
     func failedSync() throws {
         let (cluster, leader) = try cluster()
