@@ -215,14 +215,13 @@ extension Engine {
     mutating func discard(_ slot: Int, isFormerMember: Bool, now: Instant) -> UInt64 {
         stopGroup(GroupSlot(rawValue: slot), now: now)
         dropWaiting(of: slot, .groupStopped)
-        let group = groups[slot]
-        var record = group.record
+        var record = groups[slot].record
         record.isFormerMember = isFormerMember
-        if isFormerMember { formerChanges[group.name] = group.endedChanges }
-        let batch = writeGroup(.groupRemoved, record, group.id).batch
+        if isFormerMember { formerChanges[record.name] = groups[slot].endedChanges }
+        let batch = writeGroup(.groupRemoved, record, groups[slot].id).batch
         dropSnapshots(of: slot, after: batch, now: now)
-        table.remove(group.id)
-        slotOfName[group.name] = nil
+        table.remove(groups[slot].id)
+        slotOfName[record.name] = nil
         isLive[slot] = false
         reclaim.isLookWorthwhile = true
         groups[slot].isTouched = false
@@ -234,7 +233,7 @@ extension Engine {
         freeSlots.append(slot)
         effects.notices.append(
             .groupRemoved(
-                slot: GroupSlot(rawValue: slot), name: group.name, id: group.id,
+                slot: GroupSlot(rawValue: slot), name: record.name, id: groups[slot].id,
                 isFormerMember: isFormerMember))
         return batch
     }

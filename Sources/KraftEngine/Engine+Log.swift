@@ -19,16 +19,12 @@ extension Engine {
     /// - `isReset`: what the log said of the group's entries before is void. Then `index` holds none.
     @discardableResult
     mutating func writeCheckpoint(of slot: Int, isReset: Bool) -> UInt64 {
-        let group = groups[slot]
-        precondition(!isReset || group.index.runs.isEmpty, "a reset with entries")
-        let checkpoint = Checkpoint(
-            record: group.record, hardState: group.raft.hardState, base: group.raft.log.base,
-            configuration: group.raft.configuration(at: group.raft.log.base.index),
-            snapshot: group.snapshot, isReset: isReset)
+        precondition(!isReset || groups[slot].index.runs.isEmpty, "a reset with entries")
+        let checkpoint = groups[slot].checkpoint(isReset: isReset)
         var writer = ByteWriter()
         checkpoint.encode(into: &writer)
         let header = RecordHeader(
-            kind: .checkpoint, payloadCount: writer.count, group: group.id,
+            kind: .checkpoint, payloadCount: writer.count, group: groups[slot].id,
             index: checkpoint.base.index, term: checkpoint.base.term, count: 0)
         let (position, batch) = write(header, writer)
         groups[slot].hardStateBatch = batch

@@ -252,15 +252,16 @@ extension Engine {
 
     /// How a change of members stands, as far as this replica knows.
     public func state(of change: EntryPosition, in slot: GroupSlot) -> ChangeState {
-        let group = groups[slot.rawValue]
-        if let end = ChangeState(of: change, in: group.endedChanges) { return end }
-        let isHeld = group.raft.configurations.contains {
+        let slot = slot.rawValue
+        if let end = ChangeState(of: change, in: groups[slot].endedChanges) { return end }
+        let isHeld = groups[slot].raft.configurations.contains {
             $0.membership.goal?.change == change || $0.membership.finished?.change == change
         }
-        if isHeld || group.raft.commitIndex < change.index { return .running }
-        if change.index <= group.raft.log.base.index { return .forgotten }
+        if isHeld || groups[slot].raft.commitIndex < change.index { return .running }
+        if change.index <= groups[slot].raft.log.base.index { return .forgotten }
         // Something else was committed in its place.
-        return group.raft.log.term(at: change.index) == change.term ? .forgotten : .lost
+        let isThere = groups[slot].raft.log.term(at: change.index) == change.term
+        return isThere ? .forgotten : .lost
     }
 
     /// As that, for a group that this node was removed from: nil unless it saw the change end.
@@ -404,7 +405,7 @@ extension Engine {
             formerReplicas[groups[slot].id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
         }
-        leaving.removeAll { !isLive[$0] || !groups[$0].isLeaving }
+        leaving = leaving.filter { isLive[$0] && groups[$0].isLeaving }
     }
 
     mutating func send(_ writer: ByteWriter, to place: Int) {

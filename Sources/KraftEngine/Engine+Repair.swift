@@ -185,12 +185,12 @@ extension Engine {
     /// Each new replica is to be brought the whole state: a few groups at once.
     private mutating func isRepairDue(_ slot: Int, _ node: NodeID, now: Instant) -> Bool {
         let limit = configuration.timing.catchUpTimeout
-        repairs.removeAll { repair in
-            let isOver =
-                !isLive[repair.slot] || groups[repair.slot].serial != repair.serial
-                || !groups[repair.slot].raft.isLeader || now >= repair.since + limit
+        repairs = repairs.filter { repair in
+            let isUnderWay =
+                isLive[repair.slot] && groups[repair.slot].serial == repair.serial
+                && groups[repair.slot].raft.isLeader && now < repair.since + limit
             // Who is gone holds up nobody.
-            return isOver || !peers.contains { $0.node == repair.node && $0.isReady }
+            return isUnderWay && peers.contains { $0.node == repair.node && $0.isReady }
         }
         if repairs.contains(where: { $0.slot == slot }) {
             // Of one group, one after the other; the same again if it didn't come to its end.

@@ -4,42 +4,43 @@ import RaftCore
 /// What the engine tells about itself. Changes nothing.
 extension Engine {
     public func status(of slot: GroupSlot) -> GroupStatus {
-        let group = groups[slot.rawValue]
-        let raft = group.raft
-        let members = raft.membership.members
+        status(of: groups[slot.rawValue], in: slot)
+    }
+
+    private func status(of group: borrowing Group, in slot: GroupSlot) -> GroupStatus {
+        let members = group.raft.membership.members
         let replicas = members.indices.map { position in
             GroupStatus.Replica(
-                node: members[position].node, kind: raft.membership.kind(of: position),
-                matchIndex: matchIndex(raft, position), state: replicaState(group, position))
+                node: members[position].node, kind: group.raft.membership.kind(of: position),
+                matchIndex: matchIndex(group.raft, position), state: replicaState(group, position))
         }
         return GroupStatus(
             slot: slot, name: group.name, id: group.id, incarnation: group.incarnation,
-            epoch: group.epoch, state: group.state, role: group.role, term: raft.term,
-            leader: raft.leader,
-            commitIndex: raft.commitIndex, appliedIndex: group.appliedIndex,
-            firstIndex: raft.log.firstIndex, lastIndex: raft.log.lastIndex,
+            epoch: group.epoch, state: group.state, role: group.role, term: group.raft.term,
+            leader: group.raft.leader,
+            commitIndex: group.raft.commitIndex, appliedIndex: group.appliedIndex,
+            firstIndex: group.raft.log.firstIndex, lastIndex: group.raft.log.lastIndex,
             members: replicas.map { .init(node: $0.node, kind: $0.kind) },
-            isJoint: raft.membership.isJoint, change: raft.membership.goal?.change,
-            finishedChange: raft.configurations[0].membership.finished,
-            isMembershipCommitted: raft.isMembershipCommitted,
-            committedConfiguration: raft.configurations[0].index,
+            isJoint: group.raft.membership.isJoint, change: group.raft.membership.goal?.change,
+            finishedChange: group.raft.configurations[0].membership.finished,
+            isMembershipCommitted: group.raft.isMembershipCommitted,
+            committedConfiguration: group.raft.configurations[0].index,
             replicas: replicas,
-            isQuiesced: raft.nextDeadline == .never && group.waitingCount == 0,
+            isQuiesced: group.raft.nextDeadline == .never && group.waitingCount == 0,
             snapshot: group.snapshot)
     }
 
-    private func matchIndex(_ raft: Raft, _ position: Int) -> LogIndex {
+    private func matchIndex(_ raft: borrowing Raft, _ position: Int) -> LogIndex {
         if raft.membership.members[position].node == configuration.node { return raft.durableIndex }
         return raft.isLeader ? raft.progress[position].match : .zero
     }
 
-    private func replicaState(_ group: Group, _ position: Int) -> String {
-        let raft = group.raft
-        let member = raft.membership.members[position]
+    private func replicaState(_ group: borrowing Group, _ position: Int) -> String {
+        let member = group.raft.membership.members[position]
         if group.damagedMembers.contains(member) { return "damaged" }
         if member.node == configuration.node { return group.isDamaged ? "damaged" : "replicate" }
-        guard raft.isLeader else { return "unknown" }
-        return switch raft.progress[position].state {
+        guard group.raft.isLeader else { return "unknown" }
+        return switch group.raft.progress[position].state {
         case .probe: "probe"
         case .replicate: "replicate"
         case .snapshot: "snapshot"

@@ -22,7 +22,7 @@ public struct Engine: ~Copyable {
     var dice: Dice
 
     // Groups.
-    var groups: [Group] = []
+    var groups = Slab<Group>()
     var isLive: [Bool] = []
     var freeSlots: [Int] = []
     var table = GroupTable()
@@ -178,7 +178,7 @@ public struct Engine: ~Copyable {
             let slot = insert(group, now: now)
             if group.isDamaged { touch(slot) }
         }
-        let named = groups.compactMap { $0.snapshot?.name }
+        let named = groups.indices.compactMap { groups[$0].snapshot?.name }
         for name in snapshotNames where !named.contains(name) {
             // It was captured or fetched, and the log never came to speak of it.
             effects.snapshotRemovals.append(name)

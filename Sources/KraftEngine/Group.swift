@@ -3,7 +3,7 @@ import KraftRouting
 import RaftCore
 
 /// One group on this node: its Raft replica, where its entries lie, and who waits for what.
-struct Group {
+struct Group: ~Copyable {
     let id: GroupID
     let name: GroupName
     let incarnation: UInt64
@@ -124,6 +124,14 @@ struct Group {
         GroupRecord(
             name: name, incarnation: incarnation, replica: raft.replica.id, base: base,
             isWitness: raft.isBornWitness, isDamaged: isDamaged)
+    }
+
+    /// All that the log says of it but for its entries behind the base.
+    func checkpoint(isReset: Bool) -> Checkpoint {
+        Checkpoint(
+            record: record, hardState: raft.hardState, base: raft.log.base,
+            configuration: raft.configuration(at: raft.log.base.index), snapshot: snapshot,
+            isReset: isReset)
     }
 
     /// The oldest segment of the log that it needs.

@@ -80,27 +80,33 @@ extension Engine {
     ) throws(KraftError) {
         let slot = slot.rawValue
         try checkAdopter(slot)
-        let group = groups[slot]
-        let (raft, position) = (group.raft, adoption.name.position)
-        let isSame =
-            group.id == adoption.name.group && raft.term == position.term
-            && raft.configuration(at: raft.commitIndex) == adoption.owner.configuration
-            && raft.log.lastIndex < position.index
         // What isn't applied yet might be a write that somebody is told of.
-        let isAtRest =
-            group.appliedIndex == raft.log.lastIndex && !group.isApplying && !group.isRestoring
-            && group.stagedCount == 0 && group.pending.isEmpty
-        guard isSame, isAtRest else {
+        guard groups[slot].isAsFound(by: adoption), groups[slot].isAtRest else {
             throw KraftError(
-                .conflict, "the group was used meanwhile: try again", group: group.name)
+                .conflict, "the group was used meanwhile: try again", group: groups[slot].name)
         }
         groups[slot].raft.stepDown(now: now, effects: &raftEffects)
         absorb(slot, now: now)
         let state = EngineState(
-            name: group.name, incarnation: group.incarnation, epoch: group.epoch,
-            configuration: adoption.owner.configuration, sessions: nil)
+            name: groups[slot].name, incarnation: groups[slot].incarnation,
+            epoch: groups[slot].epoch, configuration: adoption.owner.configuration, sessions: nil)
         install(
             slot, SnapshotReference(name: adoption.name, byteCount: byteCount), state, now: now)
         touch(slot)
+    }
+}
+
+extension Group {
+    fileprivate func isAsFound(by adoption: Engine.Adoption) -> Bool {
+        let position = adoption.name.position
+        return id == adoption.name.group && raft.term == position.term
+            && raft.configuration(at: raft.commitIndex) == adoption.owner.configuration
+            && raft.log.lastIndex < position.index
+    }
+
+    /// All of its log is applied, and nobody waits for more.
+    fileprivate var isAtRest: Bool {
+        appliedIndex == raft.log.lastIndex && !isApplying && !isRestoring && stagedCount == 0
+            && pending.isEmpty
     }
 }

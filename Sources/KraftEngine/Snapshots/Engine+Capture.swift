@@ -74,8 +74,9 @@ extension Engine {
         let dropped = groups[slot].snapshotWaiters
         groups[slot].snapshotWaiters = []
         for waiter in dropped { drop(waiter, refusal) }
-        let answers = snapshots.answers.filter { $0.reference.name.group == groups[slot].id }
-        snapshots.answers.removeAll { $0.reference.name.group == groups[slot].id }
+        let id = groups[slot].id
+        let answers = snapshots.answers.filter { $0.reference.name.group == id }
+        snapshots.answers.removeAll { $0.reference.name.group == id }
         for waiting in answers { drop(waiting.waiter, refusal) }
     }
 
@@ -262,8 +263,7 @@ extension Engine {
     /// How far the log may go: not what followers that are a little behind, or that are catching up,
     /// will ask for soon.
     private func compactionTarget(of slot: Int, _ position: EntryPosition) -> LogIndex {
-        let group = groups[slot]
-        if group.isSnapshotWanted { return position.index }
+        if groups[slot].isSnapshotWanted { return position.index }
         let tail = start(
             of: slot, before: position.index, entries: limits.tailEntries,
             bytes: limits.tailSizeBytes)
