@@ -144,6 +144,10 @@ extension Engine {
         group.metadataAt = recovered.metadataAt
         group.hardStateAt = recovered.hardStateAt
         group.isDamaged = recovered.isDamaged
+        if recovered.isDamaged, !recovered.isMarkedDamaged {
+            // No segment may go before its records say so: what shows it may stand in the first.
+            group.metadataAt = LogPosition(rawValue: 0)
+        }
         nextSerial += 1
         let slot: Int
         if let free = freeSlots.popLast() {

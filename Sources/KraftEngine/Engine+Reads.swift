@@ -48,13 +48,9 @@ extension Engine {
     public func holdsData(_ slot: GroupSlot) -> Bool { !groups[slot.rawValue].isWitness }
 
     /// Whether this node may answer for the group without asking (dissertation section 6.4.1).
-    func holdsLease(_ slot: Int, now: Instant) -> Bool {
-        guard configuration.timing.leaseDuration > .zero, groups[slot].raft.isLeader else {
-            return false
-        }
-        return groups[slot].raft.holdsLease(now: now) { node in
-            peerPlace(of: node).map { peers[$0].supportedUntil } ?? .zero
-        }
+    private mutating func holdsLease(_ slot: Int, now: Instant) -> Bool {
+        guard configuration.timing.leaseDuration > .zero else { return false }
+        return groups[slot].raft.holdsLease(by: peers, now: now)
     }
 
     private mutating func addRead(
@@ -310,4 +306,13 @@ public enum ReadFreshness: Sendable, Hashable {
     case lease
     /// It sees all that was answered longer ago than this, by this node's clock.
     case bounded(Nanoseconds)
+}
+
+extension Raft {
+    mutating func holdsLease(by peers: [Peer], now: Instant) -> Bool {
+        guard isLeader else { return false }
+        return holdsLease(now: now) { node in
+            peers.first { $0.node == node }?.supportedUntil ?? .zero
+        }
+    }
 }

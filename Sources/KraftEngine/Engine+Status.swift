@@ -104,6 +104,9 @@ extension Engine {
 
     package func glance(at slot: GroupSlot, now: Instant = .never) -> GroupGlance {
         let place = slot.rawValue
+        var raft = groups[place].raft
+        let isLeasing = configuration.timing.leaseDuration > .zero
+        let holdsLease = isLeasing && raft.holdsLease(by: peers, now: now)
         return GroupGlance(
             id: groups[place].id, role: groups[place].role, state: groups[place].state,
             term: groups[place].raft.term,
@@ -111,7 +114,7 @@ extension Engine {
             commitIndex: groups[place].raft.commitIndex,
             appliedIndex: groups[place].appliedIndex, replica: groups[place].raft.replica,
             configurations: groups[place].raft.configurations,
-            holdsLease: holdsLease(place, now: now),
+            holdsLease: holdsLease,
             lastIndex: groups[place].raft.log.lastIndex, base: groups[place].raft.log.base,
             isRestoring: groups[place].isRestoring,
             durableIndex: groups[place].raft.durableIndex)

@@ -72,6 +72,8 @@ struct RecoveredGroup {
     /// It may have forgotten entries or votes that it had acknowledged. What is here of it was there
     /// once, but may not be the last word.
     var isDamaged = false
+    /// Its own records say so, whatever becomes of the place that shows it.
+    var isMarkedDamaged = false
 }
 
 /// Reads a whole log, batch by batch, and tells a torn tail from damage.

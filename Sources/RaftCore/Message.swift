@@ -9,7 +9,8 @@ public enum Message: Hashable, Sendable {
     case timeoutNow(TimeoutNow)
     case resigned(Resigned)
     case removed(Removed)
-    case snapshot(Snapshot)
+    // Rare and large: beside it a message takes what an append does, and copies as plain data.
+    indirect case snapshot(Snapshot)
 
     /// AppendEntries (section 3.5): entries of **one** term behind `previous`.
     public struct Append: Hashable, Sendable {

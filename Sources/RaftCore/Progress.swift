@@ -24,17 +24,17 @@ public struct Progress: Sendable {
     var confirmedRead: UInt64 = 0
     /// It has answered in this term on this connection, so it knows who leads: its node's support
     /// counts for the lease.
-    @usableFromInline var isFollowing = false
+    var isFollowing = false
 
     /// Bytes of entries sent, and those of them known to have arrived.
-    @usableFromInline var sentBytes = 0
-    @usableFromInline var ackedBytes = 0
+    var sentBytes = 0
+    var ackedBytes = 0
     /// How many bytes had been sent when these entries were; not every append has a mark.
     private var marks: [(last: LogIndex, bytes: Int)] = []
     private var markedBytes = 0
     private static let markInterval = 64 << 10
 
-    @inlinable var bytesInFlight: Int { sentBytes - ackedBytes }
+    var bytesInFlight: Int { sentBytes - ackedBytes }
 
     mutating func sent(upTo last: LogIndex, byteCount: Int) {
         sentBytes += byteCount

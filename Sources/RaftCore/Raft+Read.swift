@@ -68,8 +68,9 @@ extension Raft {
     ///   **this** node's clock and counted from before it was asked. A member's promise counts
     ///   when it has followed in this term without a gap: else it might not know whom it promised
     ///   for.
-    @inlinable
-    public func holdsLease(now: Instant, _ supportedUntil: (NodeID) -> Instant) -> Bool {
+    ///
+    /// Changes nothing; but for a call that only reads, the compiler copies a replica whole.
+    public mutating func holdsLease(now: Instant, _ supportedUntil: (NodeID) -> Instant) -> Bool {
         guard canRead, !isTransferring, !isLeaseRevoked else { return false }
         let until = membership.quorumValue { position in
             if position == selfPosition { return .max }

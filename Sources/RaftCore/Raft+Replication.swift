@@ -94,9 +94,9 @@ extension Raft {
 
     /// The entries that may go to a member now: from `first` on, at most `most`, all of one term.
     /// Nil when nothing may: no connection, still probing, window full, all sent.
-    // Inlined into the owner, as the compiler copies a replica whole for a call that only reads it.
-    @inlinable
-    public func wantedEntries(by position: Int) -> (first: LogIndex, most: Int)? {
+    ///
+    /// Changes nothing; but for a call that only reads, the compiler copies a replica whole.
+    public mutating func wantedEntries(by position: Int) -> (first: LogIndex, most: Int)? {
         guard role == .leader, position != selfPosition else { return nil }
         let next = progress[position].next
         guard progress[position].state == .replicate, next <= log.lastIndex else { return nil }

@@ -39,7 +39,7 @@ public struct Raft: Sendable {
     /// This replica; it need not be a member (yet, or any more).
     public let replica: Replica
     public var node: NodeID { replica.node }
-    @usableFromInline let options: Options
+    let options: Options
     /// 1 to 10: the lower, the longer this replica waits before it campaigns, so that others win.
     /// 0: it campaigns only when it is told to.
     public var priority: UInt8 = 10
@@ -58,7 +58,7 @@ public struct Raft: Sendable {
     /// it.
     public let isBornWitness: Bool
     /// -1 while it isn't a member.
-    @usableFromInline var selfPosition: Int
+    var selfPosition: Int
 
     public internal(set) var hardState: HardState
     public internal(set) var log: LogTerms
@@ -106,7 +106,7 @@ public struct Raft: Sendable {
     public internal(set) var transferTarget: NodeID = .none
     var isTransferSent = false
     /// This leader's lease counts no more in this term: its followers were told to elect another.
-    @usableFromInline var isLeaseRevoked = false
+    var isLeaseRevoked = false
     /// Catching up (section 4.2.1): where this round ends, and when it began.
     var stagingMark: LogIndex = .zero
     var stagingRoundSince: Instant = .zero

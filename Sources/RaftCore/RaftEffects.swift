@@ -33,10 +33,10 @@ public struct RaftEffects: Sendable {
     public init() {}
 
     public mutating func removeAll() {
-        messages.removeAll(keepingCapacity: true)
+        if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
         isHardStateChanged = false
         append = nil
-        offer = nil
+        if offer != nil { offer = nil }
         isCommitAdvanced = false
         isRoleChanged = false
         isReadConfirmed = false

@@ -215,7 +215,8 @@ struct Dialogue {
             var span = Words(parts[1])
             promises[NodeID(node)] = cluster.now + (try span.milliseconds())
         }
-        let isHeld = cluster.nodes[place].raft.holdsLease(now: cluster.now) {
+        var raft = cluster.nodes[place].raft
+        let isHeld = raft.holdsLease(now: cluster.now) {
             promises[$0] ?? .zero
         }
         cluster.say(isHeld ? "holds it" : "doesn't hold it")

@@ -283,7 +283,8 @@ struct MembershipTests {
         replicas.settle()
         let later = Instant(nanoseconds: replicas.now.nanoseconds + 100)
         func holds(_ raft: Raft, _ until: [NodeID: Instant]) -> Bool {
-            raft.holdsLease(now: replicas.now) { until[$0] ?? .zero }
+            var raft = raft
+            return raft.holdsLease(now: replicas.now) { until[$0] ?? .zero }
         }
         #expect(holds(replicas[1], [2: later]))
         #expect(!holds(replicas[1], [:]))
@@ -466,7 +467,8 @@ struct MendedMembershipTests {
         replicas.elect(1)
         let later = replicas.now + .seconds(1)
         let isHeld = { (raft: Raft) in
-            raft.holdsLease(now: replicas.now) { $0 == 2 ? later : .zero }
+            var raft = raft
+            return raft.holdsLease(now: replicas.now) { $0 == 2 ? later : .zero }
         }
         #expect(isHeld(replicas[1]))
         let request = Message.VoteRequest(

@@ -138,6 +138,7 @@ extension LogRecovery {
         for place in settled.indices {
             guard let group = places[settled[place].id].flatMap({ groups[$0] }) else { continue }
             settled[place].isDamaged = group.isDamaged
+            settled[place].isMarkedDamaged = group.record?.isDamaged ?? false
         }
         change { $0.groups = settled }
     }

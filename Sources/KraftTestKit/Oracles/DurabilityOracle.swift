@@ -425,10 +425,20 @@ struct DurabilityOracle {
         }
         guard !memberships.contains(where: { $0.isQuorum(set(track, of: $0, where: votes)) })
         else { return nil }
-        let count = tracks[track].replicas.count { $0.map(votes) ?? false }
+        let held = tracks[track].replicas.enumerated().map { place, replica in
+            guard let replica else { return "node \(place + 1): none" }
+            let state = replica.hardState
+            return """
+                node \(place + 1), added at \(replica.id.added.index): term \(state.term), vote \
+                \(state.vote)
+                """
+        }
         return (
             .durability,
-            "node \(leader) leads in term \(term) by \(count) durable votes, which aren't a quorum"
+            """
+            node \(leader) leads in term \(term) by durable votes that aren't a quorum of \
+            \(memberships): \(held)
+            """
         )
     }
 

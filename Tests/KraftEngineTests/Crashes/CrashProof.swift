@@ -103,7 +103,7 @@ final class CrashProof {
     }
 
     /// What the dead process took for durable was.
-    private func check(_ group: Group, on disk: SimulatedDisk, against dead: Group) throws {
+    private func check(_ group: borrowing Group, on disk: SimulatedDisk, against dead: borrowing Group) throws {
         let (raft, before) = (group.raft, dead.raft)
         if group.isDamaged { throw LifeFinding("\(group.name) is damaged") }
         guard raft.log.base.index <= before.log.base.index else {
@@ -118,7 +118,7 @@ final class CrashProof {
         }
     }
 
-    private func compare(_ group: Group, _ log: LogTerms, upTo last: LogIndex, _ why: String) throws
+    private func compare(_ group: borrowing Group, _ log: LogTerms, upTo last: LogIndex, _ why: String) throws
     {
         guard group.raft.log.lastIndex >= last else {
             throw LifeFinding(
@@ -134,7 +134,7 @@ final class CrashProof {
     }
 
     /// What others were told is so: entries that were acknowledged, and votes.
-    private func checkPromises(of group: Group, _ life: CrashableCluster) throws {
+    private func checkPromises(of group: borrowing Group, _ life: CrashableCluster) throws {
         for place in 1..<life.nodes.count {
             let peer = life.nodes[place]
             guard let slot = peer.engine.slot(of: group.id) else { continue }

@@ -125,10 +125,12 @@ struct ReclaimTests {
             #expect(log.damages.isEmpty)
             #expect(log.groups.count == 30)
             for group in log.groups where !hot.contains(group.name.string) {
-                let live = node.engine.groups.first { $0.id == group.id }
-                #expect(group.terms.base.index <= live?.raft.log.base.index ?? .zero)
-                #expect(group.terms.lastIndex == live?.raft.log.lastIndex)
-                #expect(group.hardState == live?.raft.hardState)
+                let known = node.engine.slot(of: group.id)
+                let slot = try #require(known).rawValue
+                let base = node.engine.groups[slot].raft.log.base.index
+                #expect(group.terms.base.index <= base)
+                #expect(group.terms.lastIndex == node.engine.groups[slot].raft.log.lastIndex)
+                #expect(group.hardState == node.engine.groups[slot].raft.hardState)
             }
         }
         try load(node, hot: 2, writes: 1_500)
@@ -151,9 +153,43 @@ struct ReclaimTests {
         #expect(again.engine.bootRecord.lives == 2)
         #expect(again.engine.boots[1] == 1)
     }
+
+    @Test("a group that was found damaged is so for ever, though what showed it is gone")
+    func damageOutlivesItsPlace() throws {
+        let node = try LoneNode(groups: 3, limits: ReclaimTests.limits)
+        for number in 0..<3 { try node.propose(1, to: number) }
+        try node.settle()
+        // All that the log says of the second group's votes stands in a later segment.
+        while node.engine.log.usedSegments < 3 { try node.writeCheckpoint(of: 0) }
+        try node.compact(1)
+        try node.settle()
+        #expect(node.engine.groups[node.slots[1].rawValue].oldestSegment > 1)
+        var memory = node.memory
+        memory.segments[1] = Array((memory.segments[1] ?? []).prefix(20_000))
+
+        let damaged = try LoneNode(
+            groups: 3, memory: memory, limits: ReclaimTests.limits, life: 2)
+        #expect(damaged.slots.allSatisfy { damaged.engine.groups[$0.rawValue].isDamaged })
+        for _ in 0..<1_000 where damaged.memory.segments[1] != nil {
+            try damaged.writeCheckpoint(of: 0)
+        }
+        #expect(damaged.memory.segments[1] == nil)
+
+        let again = try LoneNode(
+            groups: 3, memory: damaged.memory, limits: ReclaimTests.limits, life: 3)
+        #expect(again.slots.allSatisfy { again.engine.groups[$0.rawValue].isDamaged })
+        let isForgetful = again.engine.isForgetful
+        #expect(isForgetful)
+    }
 }
 
 extension LoneNode {
+    /// Something to fill the log with.
+    func writeCheckpoint(of number: Int) throws {
+        let slot = slots[number].rawValue
+        try withEngine { _ = $0.writeCheckpoint(of: slot, isReset: false) }
+    }
+
     func openGone(_ name: GroupName) throws -> GroupSlot {
         try withEngine { try $0.openGroup(name, voters: [1], token: 900_001, now: now) }
     }
