@@ -101,9 +101,12 @@ public final class SwarmRun {
             atMost: Nanoseconds(max(plan.load.timeout.upperBound, 5_000_000_000) + 6_000_000_000)
         ) { simulation.pendingRequests == 0 }
         require(ended, "a request has not ended by its deadline")
+        // Snapshots may be held to so few bytes a second that whole states take long to come.
+        let isSlow = plan.options.snapshots.bytesPerSecond < 1 << 20
         let changed = simulation.run(
             atMost: Nanoseconds(
-                20 * electionTimeout + 2 * plan.options.timing.catchUpTimeout.rawValue),
+                20 * electionTimeout + 2 * plan.options.timing.catchUpTimeout.rawValue
+                    + (isSlow ? 60_000_000_000 : 0)),
             lookingEvery: .milliseconds(5)
         ) {
             simulation.isOpen
