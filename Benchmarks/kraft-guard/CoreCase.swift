@@ -2,15 +2,14 @@ import RaftCore
 
 /// Three cores in one memory: 16 entries a round, each message handed over at once, disks that are
 /// done at once.
-struct CoreCase {
+struct CoreCase: ~Copyable {
     private static let batch = 16
     private static let warmUpRounds = 64
 
+    /// The first one leads. Two sets of effects each: one is filled while the other is handed over.
     private var rafts: [Raft]
-    private var effects = RaftEffects()
-    /// Of each sender, to be handed over: emptied and filled anew, never freed.
-    private var inFlight: [(from: Replica, to: Replica, message: Message)] = []
-    private var arriving: [(from: Replica, to: Replica, message: Message)] = []
+    private var effects = [RaftEffects](repeating: RaftEffects(), count: 3)
+    private var leaving = [RaftEffects](repeating: RaftEffects(), count: 3)
     private var now = Instant.zero
 
     static func run(_ count: Int) throws(WrongResult) -> Int {
@@ -20,7 +19,8 @@ struct CoreCase {
         let rounds = (count + batch - 1) / batch
         let start = cores.rafts[0].commitIndex
         measured { for _ in 0..<rounds { cores.round() } }
-        for raft in cores.rafts where raft.commitIndex < start + (rounds - 1) * batch {
+        afterwards { cores.round() }
+        for raft in cores.rafts where raft.commitIndex < start + rounds * batch {
             throw WrongResult("core \(raft.node) committed only up to \(raft.commitIndex)")
         }
         return rounds * batch
@@ -38,16 +38,13 @@ struct CoreCase {
         }
     }
 
-    /// Has the first core lead.
     private mutating func elect() -> Bool {
-        guard rafts[0].forceElection(now: now, effects: &effects) else { return false }
-        absorb(0)
+        guard rafts[0].forceElection(now: now, effects: &effects[0]) else { return false }
         for _ in 0..<16 {
-            persist(0)
             deliver()
             flush()
         }
-        return rafts[0].isLeader && rafts[0].canRead
+        return rafts[0].canRead
     }
 
     private mutating func round() {
@@ -56,51 +53,48 @@ struct CoreCase {
             preconditionFailure("the first core leads no more")
         }
         flush()
-        persist(0)
         // To the followers, and back.
         deliver()
         deliver()
         for place in 0..<3 where rafts[place].nextDeadline <= now {
-            rafts[place].tick(now: now, effects: &effects)
-            absorb(place)
+            rafts[place].tick(now: now, effects: &effects[place])
         }
     }
 
-    /// Sends what the followers want, and what else is due.
+    /// Sends what the followers want, and what else is due. The leader's own disk is done then.
     private mutating func flush() {
         for position in 0..<3 {
             while let wanted = rafts[0].wantedEntries(by: position) {
                 rafts[0].sendEntries(
                     to: position, count: wanted.most, byteCount: wanted.most * 21,
-                    effects: &effects)
+                    effects: &effects[0])
             }
         }
-        rafts[0].flush(now: now, effects: &effects)
-        absorb(0)
+        rafts[0].flush(now: now, effects: &effects[0])
+        persist(0)
     }
 
     private mutating func persist(_ place: Int) {
         rafts[place].persisted(
-            upTo: rafts[place].log.lastIndex, now: now, effects: &effects)
-        absorb(place)
+            upTo: rafts[place].log.lastIndex, now: now, effects: &effects[place])
     }
 
+    /// Hands over what each core wants to say.
     private mutating func deliver() {
-        swap(&inFlight, &arriving)
-        for sent in arriving {
-            let place = Int(sent.to.node.rawValue) - 1
-            rafts[place].step(from: sent.from, sent.message, now: now, effects: &effects)
-            let isAppended = effects.append != nil
-            absorb(place)
-            if isAppended { persist(place) }
+        swap(&effects, &leaving)
+        for sender in 0..<3 {
+            let from = rafts[sender].replica
+            for number in leaving[sender].messages.indices {
+                let place = Int(leaving[sender].messages[number].to.node.rawValue) - 1
+                rafts[place].step(
+                    from: from, leaving[sender].messages[number].message, now: now,
+                    effects: &effects[place])
+                if effects[place].append != nil {
+                    effects[place].append = nil
+                    persist(place)
+                }
+            }
+            leaving[sender].removeAll()
         }
-        arriving.removeAll(keepingCapacity: true)
-    }
-
-    private mutating func absorb(_ place: Int) {
-        for (to, message) in effects.messages {
-            inFlight.append((rafts[place].replica, to, message))
-        }
-        effects.removeAll()
     }
 }
