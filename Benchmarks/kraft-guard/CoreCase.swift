@@ -6,10 +6,11 @@ struct CoreCase: ~Copyable {
     private static let batch = 16
     private static let warmUpRounds = 64
 
-    /// The first one leads. Two sets of effects each: one is filled while the other is handed over.
-    private var rafts: [Raft]
-    private var effects = [RaftEffects](repeating: RaftEffects(), count: 3)
-    private var leaving = [RaftEffects](repeating: RaftEffects(), count: 3)
+    /// The first one leads. Behind pointers, as to look at a core in an array is to copy it. Two
+    /// sets of effects each: one is filled while the other is handed over.
+    private let rafts: UnsafeMutablePointer<Raft>
+    private var effects: UnsafeMutablePointer<RaftEffects>
+    private var leaving: UnsafeMutablePointer<RaftEffects>
     private var now = Instant.zero
 
     static func run(_ count: Int) throws(WrongResult) -> Int {
@@ -20,8 +21,8 @@ struct CoreCase: ~Copyable {
         let start = cores.rafts[0].commitIndex
         measured { for _ in 0..<rounds { cores.round() } }
         afterwards { cores.round() }
-        for raft in cores.rafts where raft.commitIndex < start + rounds * batch {
-            throw WrongResult("core \(raft.node) committed only up to \(raft.commitIndex)")
+        for place in 0..<3 where cores.rafts[place].commitIndex < start + rounds * batch {
+            throw WrongResult("a core committed only up to \(cores.rafts[place].commitIndex)")
         }
         return rounds * batch
     }
@@ -29,13 +30,25 @@ struct CoreCase: ~Copyable {
     private init() {
         let nodes: [NodeID] = [1, 2, 3]
         guard let membership = Membership(voters: nodes) else { preconditionFailure("voters") }
-        rafts = nodes.map { node in
-            Raft(
-                replica: Replica(node),
-                configurations: [.init(index: .zero, membership: membership)],
-                hardState: HardState(), log: LogTerms(), options: .init(),
-                seed: UInt64(node.rawValue), now: .zero)
+        rafts = .allocate(capacity: 3)
+        for (place, node) in nodes.enumerated() {
+            (rafts + place).initialize(
+                to: Raft(
+                    replica: Replica(node),
+                    configurations: [.init(index: .zero, membership: membership)],
+                    hardState: HardState(), log: LogTerms(), options: .init(),
+                    seed: UInt64(node.rawValue), now: .zero))
         }
+        effects = .allocate(capacity: 3)
+        effects.initialize(repeating: RaftEffects(), count: 3)
+        leaving = .allocate(capacity: 3)
+        leaving.initialize(repeating: RaftEffects(), count: 3)
+    }
+
+    deinit {
+        rafts.deinitialize(count: 3).deallocate()
+        effects.deinitialize(count: 3).deallocate()
+        leaving.deinitialize(count: 3).deallocate()
     }
 
     private mutating func elect() -> Bool {

@@ -51,6 +51,7 @@ enum LogCase {
 
 /// Looks up keys of 16 bytes among 48 groups; without allocating.
 enum RouterCase {
+    private static let keySize = 16
     private static let keys = (0..<1_024).map { number -> [UInt8] in
         let digits = String(number &* 2_654_435_761 % 1_000_000_007)
         return Array("user:".utf8) + Array(repeating: 0x30, count: 11 - digits.utf8.count)
@@ -62,11 +63,13 @@ enum RouterCase {
         do throws(RoutingError) { router = try RouterCase.router(kind) } catch {
             throw WrongResult("\(error)")
         }
-        let keys = keys
         var seen = [Int](repeating: 0, count: router.owners.count)
-        measured {
-            for number in 0..<count {
-                keys[number & 1_023].withUnsafeBytes { key in
+        let keys = keys.flatMap { $0 }
+        keys.withUnsafeBytes { keys in
+            measured {
+                for number in 0..<count {
+                    let start = (number & 1_023) * keySize
+                    let key = UnsafeRawBufferPointer(rebasing: keys[start..<(start + keySize)])
                     if let owner = router.ownerIndex(key) { seen[owner] += 1 }
                 }
             }
