@@ -19,14 +19,17 @@ TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench bench-guard sim chaos chaos-disk soak mutants \
-	dialogues clean
+.PHONY: help setup setup-guard build demo test lint format bench bench-guard sim chaos \
+	chaos-disk soak mutants dialogues clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the system packages that are missing (apt), or says which
 	@scripts/setup
+
+setup-guard: setup
+	@scripts/setup valgrind
 
 build: setup ## builds everything, tests and benchmarks too
 	swift build $(CONFIG) --build-tests
@@ -35,8 +38,7 @@ demo: setup ## three nodes lose their leader and no write; DEMO_ARGS="--nodes 5 
 	swift build $(CONFIG) --product kraft-node
 	@$(BIN)/kraft-node demo $(DEMO_ARGS)
 
-test: setup lint build ## lint, all tests, quick benchmark, guards; ends within bounded time
-	@scripts/setup valgrind
+test: setup-guard lint build ## lint, all tests, quick benchmark, guards; ends within bounded time
 	@scripts/test $(BIN) $(TEST_SECONDS) $(BENCH_SECONDS) $(CONFIG)
 
 lint: ## checks format, direction of imports, purity of the values, and that all mutants apply
@@ -52,8 +54,7 @@ bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 
 	swift build $(CONFIG) --product kraft-bench
 	@$(BIN)/kraft-bench $(BENCH_ARGS)
 
-bench-guard: setup ## counts the instructions of the hot paths, and compares with what is allowed
-	@scripts/setup valgrind
+bench-guard: setup-guard ## counts the hot paths' instructions, and compares with what is allowed
 	swift build $(CONFIG) --product kraft-guard
 	swift build $(CONFIG) --product kraft-bench
 	@scripts/bench-guard $(BIN)

@@ -15,7 +15,7 @@ final class EngineCase {
         var reads: ReadFreshness?
     }
 
-    private static let warmUpRounds = 64
+    private static let warmUpRounds = 48
     private static let turn = Nanoseconds.microseconds(50)
 
     private let load: Load

@@ -4,6 +4,8 @@ enum GuardCase: String, CaseIterable {
     case core
     /// A write, on all three nodes: 48 groups with 16 in flight, 16 bytes.
     case engine
+    /// The same with 256 in flight.
+    case engineDeep = "engine-48x256"
     /// A write: one group with 256 in flight, 128 bytes.
     case engineOneGroup = "engine-1x256"
     /// A linearizable read on the leader: 48 groups with 16 in flight.
@@ -25,6 +27,8 @@ enum GuardCase: String, CaseIterable {
         case .core: return try CoreCase.run(count)
         case .engine:
             return try EngineCase(.init(groups: 48, inFlight: 16, payload: 16)).run(count)
+        case .engineDeep:
+            return try EngineCase(.init(groups: 48, inFlight: 256, payload: 16)).run(count)
         case .engineOneGroup:
             return try EngineCase(.init(groups: 1, inFlight: 256, payload: 128)).run(count)
         case .engineReads:
