@@ -19,14 +19,17 @@ TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench sim chaos chaos-disk soak mutants \
-	dialogues clean
+.PHONY: help setup setup-guard build demo test lint format bench bench-guard sim chaos \
+	chaos-disk soak mutants dialogues clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## installs the system packages that are missing (apt), or says which
 	@scripts/setup
+
+setup-guard: setup
+	@scripts/setup valgrind
 
 build: setup ## builds everything, tests and benchmarks too
 	swift build $(CONFIG) --build-tests
@@ -35,11 +38,12 @@ demo: setup ## three nodes lose their leader and no write; DEMO_ARGS="--nodes 5 
 	swift build $(CONFIG) --product kraft-node
 	@$(BIN)/kraft-node demo $(DEMO_ARGS)
 
-test: setup lint build ## lint, all tests, the quick benchmark; ends within bounded time
+test: setup-guard lint build ## lint, all tests, quick benchmark, guards; ends within bounded time
 	@scripts/test $(BIN) $(TEST_SECONDS) $(BENCH_SECONDS) $(CONFIG)
 
 lint: ## checks format, direction of imports, purity of the values, and that all mutants apply
 	@scripts/lint --self-test
+	@scripts/bench-guard --self-test
 	@scripts/lint
 	@scripts/mutate --check
 
@@ -49,6 +53,11 @@ format: ## formats the Swift sources in place
 bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 16"
 	swift build $(CONFIG) --product kraft-bench
 	@$(BIN)/kraft-bench $(BENCH_ARGS)
+
+bench-guard: setup-guard ## counts the hot paths' instructions, and compares with what is allowed
+	swift build $(CONFIG) --product kraft-guard
+	swift build $(CONFIG) --product kraft-bench
+	@scripts/bench-guard $(BIN)
 
 sim: setup ## replays one seed of the simulator, saying what happens: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }

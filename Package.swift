@@ -107,6 +107,9 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Benchmarks/kraft-bench", swiftSettings: ours),
+        .executableTarget(
+            name: "kraft-guard", dependencies: ["KraftEngine", "KraftRouting", "RaftCore"],
+            path: "Benchmarks/kraft-guard", swiftSettings: ours),
 
         .testTarget(
             name: "RaftCoreTests", dependencies: ["RaftCore"], exclude: ["Dialogues"],

@@ -63,11 +63,13 @@ function allowed(target) {
     if (target == "kraft-chaos") return " KraftTestKit "
     if (target == "kraft-bench")
         return " KraftMultiRaft KraftKeyValue KraftEngine KraftRouting RaftCore "
+    if (target == "kraft-guard") return " KraftEngine KraftRouting RaftCore "
     return ""
 }
 
 function is_ours(module) {
-    return module ~ /^(RaftCore|Kraft[A-Za-z]*|CKraftUV|CLibuv|CXXHash|kraft_node|kraft_bench)$/
+    return module ~ /^(RaftCore|Kraft[A-Za-z]*|CKraftUV|CLibuv|CXXHash)$/ \
+        || module ~ /^kraft_(node|bench|guard)$/
 }
 
 # Libraries that are values themselves: no IO, clock, dice or unordered iteration.

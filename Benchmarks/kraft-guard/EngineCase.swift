@@ -15,7 +15,7 @@ final class EngineCase {
         var reads: ReadFreshness?
     }
 
-    private static let warmUpRounds = 64
+    private static let warmUpRounds = 48
     private static let turn = Nanoseconds.microseconds(50)
 
     private let load: Load
@@ -60,6 +60,7 @@ final class EngineCase {
             peers: (1...3).map { .init(node: NodeID($0), address: "\($0)") }
                 .filter { $0.node != id })
         // What is counted is the steady state: old blocks of the log serve again, no snapshots.
+        configuration.log.segmentSizeBytes = 8 << 20
         configuration.log.cacheSizeBytes = 2 << 20
         configuration.log.budgetSizeBytes = 16 << 30
         configuration.snapshots.entryLimit = .max
@@ -78,8 +79,10 @@ final class EngineCase {
             while answered < start + count { round() }
         }
         let done = answered - start
-        budget = 0
-        for _ in 0..<1_000 where answered < issued || !isInStep { round() }
+        afterwards {
+            budget = 0
+            for _ in 0..<1_000 where answered < issued || !isInStep { round() }
+        }
         guard answered == issued, isInStep else {
             throw WrongResult("\(issued - answered) of \(issued) requests were not answered")
         }
@@ -106,11 +109,11 @@ final class EngineCase {
 
     /// Waits until each group is led by the node that shall lead it.
     private func elect() throws(WrongResult) {
-        for _ in 0..<100_000 {
-            round()
+        for _ in 0..<1_000 {
+            for _ in 0..<20 { round(after: .milliseconds(1)) }
             if (0..<load.groups).allSatisfy({ leads($0, leaders[$0]) }) {
-                // Beats for the leases, and the commit index for all.
-                for _ in 0..<10_000 { round() }
+                // Some beats, and the commit index for all.
+                for _ in 0..<400 { round(after: .milliseconds(1)) }
                 return
             }
             for group in 0..<load.groups where !leads(group, leaders[group]) {
@@ -130,8 +133,8 @@ final class EngineCase {
     // MARK: Rounds
 
     /// One turn of each node.
-    private func round() {
-        now = now + EngineCase.turn
+    private func round(after span: Nanoseconds = turn) {
+        now = now + span
         for group in 0..<load.groups where idle[group] > 0 && budget > 0 { issueIdle(group) }
         for node in nodes {
             node.takeEvents(now: now)

@@ -4,25 +4,42 @@ enum GuardCase: String, CaseIterable {
     case core
     /// A write, on all three nodes: 48 groups with 16 in flight, 16 bytes.
     case engine
+    /// The same with 256 in flight.
+    case engineDeep = "engine-48x256"
     /// A write: one group with 256 in flight, 128 bytes.
     case engineOneGroup = "engine-1x256"
     /// A linearizable read on the leader: 48 groups with 16 in flight.
     case engineReads = "engine-reads"
     /// The same by lease.
     case engineLease = "engine-lease"
+    /// An entry: a frame with 16, written and read.
+    case codec
+    /// An entry: a write of the log with 16 records of 16.
+    case log
+    /// A look-up among 48 groups.
+    case routerHash = "router-hash"
+    case routerRing = "router-ring"
+    case routerRange = "router-range"
 
     /// Does at least `count` units within `measured`, checks the result, and says how many they were.
     func run(_ count: Int) throws(WrongResult) -> Int {
         switch self {
-        case .core: try CoreCase.run(count)
+        case .core: return try CoreCase.run(count)
         case .engine:
-            try EngineCase(.init(groups: 48, inFlight: 16, payload: 16)).run(count)
+            return try EngineCase(.init(groups: 48, inFlight: 16, payload: 16)).run(count)
+        case .engineDeep:
+            return try EngineCase(.init(groups: 48, inFlight: 256, payload: 16)).run(count)
         case .engineOneGroup:
-            try EngineCase(.init(groups: 1, inFlight: 256, payload: 128)).run(count)
+            return try EngineCase(.init(groups: 1, inFlight: 256, payload: 128)).run(count)
         case .engineReads:
-            try EngineCase(.init(groups: 48, inFlight: 16, reads: .linearizable)).run(count)
+            return try EngineCase(.init(groups: 48, inFlight: 16, reads: .linearizable)).run(count)
         case .engineLease:
-            try EngineCase(.init(groups: 48, inFlight: 16, reads: .lease)).run(count)
+            return try EngineCase(.init(groups: 48, inFlight: 16, reads: .lease)).run(count)
+        case .codec: return try CodecCase.run(count)
+        case .log: return try LogCase.run(count)
+        case .routerHash: return try RouterCase.run(.hash, count)
+        case .routerRing: return try RouterCase.run(.consistentHash, count)
+        case .routerRange: return try RouterCase.run(.range, count)
         }
     }
 }
@@ -33,7 +50,10 @@ struct WrongResult: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// What is counted. By its name callgrind can be told to look at nothing else:
-/// `--toggle-collect='*8measured*'`.
+/// What is counted: all between the calls of these two, by whose names callgrind finds them
+/// (`--dump-before`).
 @inline(never)
 func measured(_ work: () -> Void) { work() }
+
+@inline(never)
+func afterwards(_ work: () -> Void) { work() }
