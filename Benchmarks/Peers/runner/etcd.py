@@ -27,7 +27,7 @@ class Etcd:
         if not self.executable:
             return "etcd-server isn't installed"
         if not os.access(self.client, os.X_OK):
-            return "our client of it wasn't built"
+            return "our client for it wasn't built"
         return None
 
     def measure(self, work, settings):
@@ -37,7 +37,7 @@ class Etcd:
             leader = wait_until(
                 "a leader of etcd", settings.limit, lambda: _leader(place, members, clients))
             load = Speaker(place, "etcd-load", [
-                self.client, str(clients[leader]), str(work.in_flight),
+                self.client, str(leader), str(work.in_flight),
                 str(max(1, work.in_flight // CALLS_OF_CONNECTION)), str(work.payload), str(KEYS),
             ])
             load.answer(settings.limit)
@@ -83,7 +83,7 @@ def _ask(port, path, question):
 
 
 def _leader(place, members, clients):
-    """Which member leads, once all know it."""
+    """The client port of the member that leads, once all know it."""
     for number, member in enumerate(members):
         if member.poll() is not None:
             raise MeasureError(f"etcd {number} has ended: {place.log(f'etcd {number}')}")
@@ -95,13 +95,7 @@ def _leader(place, members, clients):
     leaders = {answer.get("leader") for answer in answers}
     if len(leaders) != 1 or not leaders <= set(ids):
         return None
-    # A number of a member, never false: the first is "0".
-    return LeaderNumber(ids.index(leaders.pop()))
-
-
-class LeaderNumber(int):
-    def __bool__(self):
-        return True
+    return clients[ids.index(leaders.pop())]
 
 
 def _mark(load, members, settings):

@@ -30,7 +30,8 @@ class Kraft:
                 "kraft-bench", arguments + ["--data-dir", place.folder], tidies_up=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
             try:
-                output, _ = process.communicate(timeout=settings.seconds + settings.warmup + 2 * settings.limit)
+                output, _ = process.communicate(
+                    timeout=settings.seconds + settings.warmup + 2 * settings.limit)
             except subprocess.TimeoutExpired:
                 raise MeasureError("kraft-bench takes too long") from None
             if process.returncode != 0 and not output.strip():

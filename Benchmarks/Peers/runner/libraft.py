@@ -19,7 +19,7 @@ class Libraft:
 
     def missing(self):
         if not os.access(self.executable, os.X_OK):
-            return "libraft-dev isn't installed, or our program over it wasn't built"
+            return "libraft-dev isn't installed, or our node wasn't built"
         return None
 
     def measure(self, work, settings):
