@@ -38,10 +38,13 @@ class Kraft:
                 raise MeasureError(f"kraft-bench: {place.log('kraft-bench')}")
         return self._result(json.loads(output))
 
-    def _result(self, report):
+    def _result(self, output):
+        # One run, bare or as the only one of a series.
+        report = output.get("runs", [output])[0]
         self.machine = report["machine"]
         latency = report["latencyMicroseconds"]
-        disk = report["fdatasyncMicroseconds"]
+        limits = report.get("limits")
+        disk = limits["fdatasync"] if limits else report["fdatasyncMicroseconds"]
         return Result(
             writes_per_second=report["writesPerSecond"],
             cpu_us_per_write=report["cpuMicrosecondsPerWrite"],
