@@ -17,10 +17,15 @@ SECONDS_OF_CHAOS ?= 900
 CHAOS_ARGS ?=
 TEST_SECONDS ?= 900
 BENCH_SECONDS ?= 300
+ROUNDS ?= 5
+PEERS_ARGS ?=
+
+PEERS := .build/peers
+PEERS_CC := cc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-guard build demo test lint format bench bench-guard sim chaos \
-	chaos-disk soak mutants dialogues clean
+.PHONY: help setup setup-guard build demo test lint format bench bench-guard bench-peers sim \
+	chaos chaos-disk soak mutants dialogues clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +63,21 @@ bench-guard: setup-guard ## counts the hot paths' instructions, and compares wit
 	swift build $(CONFIG) --product kraft-guard
 	swift build $(CONFIG) --product kraft-bench
 	@scripts/bench-guard $(BIN)
+
+bench-peers: setup ## the same writes on ours, libraft and etcd: ROUNDS=5 PEERS_ARGS="--seconds 3"
+	swift build $(CONFIG) --product kraft-bench
+	@scripts/setup-peers
+	-@$(MAKE) --no-print-directory --keep-going $(PEERS)/libraft-node $(PEERS)/etcd-load
+	@Benchmarks/Peers/run --kraft-bench $(BIN)/kraft-bench --programs $(PEERS) \
+		--rounds $(ROUNDS) $(PEERS_ARGS)
+
+$(PEERS)/libraft-node: $(wildcard Benchmarks/Peers/common/*.[ch] Benchmarks/Peers/libraft/*.[ch])
+	@mkdir -p $(@D)
+	@$(PEERS_CC) $(filter %.c,$^) $$(pkg-config --cflags --libs raft libuv) -o $@
+
+$(PEERS)/etcd-load: $(wildcard Benchmarks/Peers/common/*.[ch] Benchmarks/Peers/etcd/*.[ch])
+	@mkdir -p $(@D)
+	@$(PEERS_CC) $(filter %.c,$^) $$(pkg-config --cflags --libs libuv) -o $@
 
 sim: setup ## replays one seed of the simulator, saying what happens: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }
