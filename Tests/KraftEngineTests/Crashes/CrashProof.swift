@@ -103,7 +103,9 @@ final class CrashProof {
     }
 
     /// What the dead process took for durable was.
-    private func check(_ group: borrowing Group, on disk: SimulatedDisk, against dead: borrowing Group) throws {
+    private func check(
+        _ group: borrowing Group, on disk: SimulatedDisk, against dead: borrowing Group
+    ) throws {
         let (raft, before) = (group.raft, dead.raft)
         if group.isDamaged { throw LifeFinding("\(group.name) is damaged") }
         guard raft.log.base.index <= before.log.base.index else {
@@ -118,8 +120,9 @@ final class CrashProof {
         }
     }
 
-    private func compare(_ group: borrowing Group, _ log: LogTerms, upTo last: LogIndex, _ why: String) throws
-    {
+    private func compare(
+        _ group: borrowing Group, _ log: LogTerms, upTo last: LogIndex, _ why: String
+    ) throws {
         guard group.raft.log.lastIndex >= last else {
             throw LifeFinding(
                 "\(group.name) ends with \(group.raft.log.lastIndex), not \(last): \(why)")
