@@ -70,6 +70,27 @@ struct ReplicaTally: Codable, Sendable {
     var damagedCount: UInt64
     var digest: UInt64
     var appliedIndex: UInt64
+    /// Why it can't be asked at the moment; then the other fields say nothing.
+    var obstacle: String?
+
+    /// A replica that can't be asked now.
+    init(group: String, obstacle: String) {
+        self.group = group
+        self.obstacle = obstacle
+        applied = Checksum()
+        (damagedCount, digest, appliedIndex) = (0, 0, 0)
+    }
+
+    init(
+        group: String, applied: Checksum, damagedCount: UInt64, digest: UInt64,
+        appliedIndex: UInt64
+    ) {
+        self.group = group
+        self.applied = applied
+        self.damagedCount = damagedCount
+        self.digest = digest
+        self.appliedIndex = appliedIndex
+    }
 }
 
 /// A set of commands, to be compared with another whatever the order.

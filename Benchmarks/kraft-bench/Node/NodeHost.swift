@@ -146,14 +146,25 @@ final class NodeHost: Sendable {
         var tallies: [ReplicaTally] = []
         for name in names {
             let group = try kraft.group(name, of: CountingMachine.self)
-            let state = try await group.read(.init(), .local)
-            let (digest, index) = try await kraft.digest(of: name)
-            tallies.append(
-                ReplicaTally(
-                    group: name, applied: state.applied, damagedCount: state.damagedCount,
-                    digest: digest, appliedIndex: index.rawValue))
+            do throws(KraftError) {
+                tallies.append(try await look(name, group))
+            } catch {
+                // A snapshot is being installed, say: whoever asks may ask again.
+                guard error.code == .unavailable else { throw error }
+                tallies.append(ReplicaTally(group: name, obstacle: error.message))
+            }
         }
         return tallies
+    }
+
+    private func look(
+        _ name: String, _ group: Group<CountingMachine>
+    ) async throws(KraftError) -> ReplicaTally {
+        let state = try await group.read(.init(), .local)
+        let (digest, index) = try await kraft.digest(of: name)
+        return ReplicaTally(
+            group: name, applied: state.applied, damagedCount: state.damagedCount,
+            digest: digest, appliedIndex: index.rawValue)
     }
 
     /// Runs `body` on the node's loop. The node runs for as long as its process takes orders.

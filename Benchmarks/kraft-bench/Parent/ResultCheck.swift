@@ -53,6 +53,7 @@ struct ResultCheck: Codable, Sendable {
     private static func problem(
         _ client: ClientTally, _ replica: ReplicaTally, _ first: ReplicaTally
     ) -> String? {
+        if let obstacle = replica.obstacle { return obstacle }
         let (told, applied) = (client.acknowledged, replica.applied)
         if replica.damagedCount > 0 { return "\(replica.damagedCount) damaged commands" }
         if applied.count < told.count {
