@@ -86,7 +86,7 @@ struct AwayRun {
             .begin(
                 Workload(
                     groups: share(place), inFlight: inFlight,
-                    payloadSizeBytes: settings.payloadSizeBytes, clients: .loop, batch: 1))
+                    payloadSizeBytes: settings.payloadSizeBytes))
         }
     }
 
