@@ -46,9 +46,9 @@ lint: ## checks format, direction of imports, purity of the values, and that all
 format: ## formats the Swift sources in place
 	@swift format -i --parallel --recursive Package.swift Sources Tests Benchmarks
 
-bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 16"
+bench: setup ## all targets, or BENCH_ARGS="writes --groups 48 --in-flight 16 --payload 16"
 	swift build $(CONFIG) --product kraft-bench
-	@$(BIN)/kraft-bench $(BENCH_ARGS)
+	@$(BIN)/kraft-bench $(or $(BENCH_ARGS),targets)
 
 sim: setup ## replays one seed of the simulator, saying what happens: SEED=…
 	@test -n "$(SEED)" || { echo "make sim SEED=…: which seed?" >&2; exit 64; }

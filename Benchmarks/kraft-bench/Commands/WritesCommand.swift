@@ -74,8 +74,8 @@ struct WritesSettings: Codable, Sendable {
     /// The exponent of a Zipf distribution of the load over the groups.
     var skew = 0.0
     var payloadSizeBytes: Int
-    var seconds: Double
-    var warmupSeconds: Double
+    var seconds = 5.0
+    var warmupSeconds = 1.0
     var clients = ClientKind.loop
     var batch = 1
     var leaders = LeaderPlacement.spread

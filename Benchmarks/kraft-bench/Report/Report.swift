@@ -21,7 +21,7 @@ enum Report {
         _ machine: Machine, _ percentUsedByOthers: Double
     ) -> [(String, String)] {
         machineRows(machine) + [
-            ("used by others meanwhile", "\(decimal(percentUsedByOthers, digits: 0)) % of it"),
+            ("used by others meanwhile", "\(decimal(percentUsedByOthers, digits: 0)) % of it")
         ]
     }
 
