@@ -93,7 +93,7 @@ final class NodeHost: Sendable {
             place += led
             guard led == 0 else { continue }
             guard ContinuousClock.now < deadline else {
-                throw BenchFailure("\(names.count - place) groups have no leader")
+                throw BenchFailure(try await wordsOnLeaderless(names[place...]))
             }
             try await Task.sleep(for: .milliseconds(20))
         }
@@ -105,6 +105,15 @@ final class NodeHost: Sendable {
             }
         }
         return .leading(groups: leading)
+    }
+
+    private func wordsOnLeaderless(_ names: ArraySlice<String>) async throws -> String {
+        let (count, role) = try await onLoop { driver in
+            let statuses = names.compactMap { driver.status(named: $0) }
+            let missing = statuses.filter(\.leader.isNone)
+            return (missing.count, missing.first.map { "\($0.role.rawValue), \($0.term)" } ?? "")
+        }
+        return "\(count) groups have no leader, \(names.first ?? "") is a \(role)"
     }
 
     private func lead(_ names: [String]) async throws -> Answer {

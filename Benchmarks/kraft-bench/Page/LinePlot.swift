@@ -71,7 +71,7 @@ struct LinePlot: Sendable {
         }
         parts.append(
             text((LinePlot.left + end) / 2, LinePlot.height - 8, xLabel, "middle"))
-        parts.append(text(LinePlot.left - 8, LinePlot.top - 12, yLabel, "end"))
+        parts.append(text(4, LinePlot.top - 12, yLabel, "start"))
         return parts
     }
 

@@ -28,14 +28,17 @@ struct CurveReport: Presentable {
     }
 
     func page() -> Page {
-        var page = Page(title: "kraft-bench: writes over \(titles)")
+        var page = Page(title: "kraft-bench: over \(titles)")
         page.add(.pairs(rest))
         for curve in curves {
             page.add(.heading("Over \(curve.kind.rawValue)"))
             switch curve.kind {
             case .rates:
                 page.add(
-                    .plot(plot(curve, "latency, µs", [("p50", \.p50), ("p99", \.p99)], log: true)))
+                    .plot(
+                        plot(
+                            curve, "latency, ms",
+                            [("p50", { $0.p50 / 1_000 }), ("p99", { $0.p99 / 1_000 })], log: true)))
             case .groups:
                 page.add(.plot(plot(curve, "writes/s", [("writes/s", \.writesPerSecond)])))
             }
@@ -77,7 +80,8 @@ struct CurveReport: Presentable {
         log: Bool = false
     ) -> LinePlot {
         LinePlot(
-            title: "\(label) over \(curve.kind.rawValue)", xLabel: curve.kind.rawValue,
+            title: "\(lines.map(\.0).joined(separator: ", ")) over \(curve.kind.rawValue)",
+            xLabel: curve.kind.rawValue,
             yLabel: label, isXLogarithmic: true, isYLogarithmic: log,
             series: lines.map { name, value in
                 .init(

@@ -76,7 +76,7 @@ struct LoadSeries<Run: LoadReport>: Presentable {
         var page = Page(title: "kraft-bench: \(Run.title)")
         page.add(.pairs(contextRows))
         page.add(.pairs(figureRows))
-        page.add(.plot(plot("latency, µs", isLogarithmic: true, Run.latencyFigures)))
+        page.add(.plot(plot("latency, ms", by: 1_000, isLogarithmic: true, Run.latencyFigures)))
         page.add(.plot(plot("per second", isLogarithmic: false, Array(Run.figures.prefix(1)))))
         page.add(.pairs(checkRows))
         return page
@@ -105,7 +105,7 @@ struct LoadSeries<Run: LoadReport>: Presentable {
     }
 
     private func plot(
-        _ label: String, isLogarithmic: Bool, _ figures: [Figure<Run>]
+        _ label: String, by unit: Double = 1, isLogarithmic: Bool, _ figures: [Figure<Run>]
     ) -> LinePlot {
         LinePlot(
             title: figures.map(\.name).joined(separator: ", "), xLabel: "run", yLabel: label,
@@ -113,7 +113,7 @@ struct LoadSeries<Run: LoadReport>: Presentable {
             series: figures.map { figure in
                 .init(
                     name: figure.name,
-                    points: runs.enumerated().map { (Double($0 + 1), figure.value($1)) })
+                    points: runs.enumerated().map { (Double($0 + 1), figure.value($1) / unit) })
             })
     }
 }
