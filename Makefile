@@ -55,9 +55,9 @@ lint: ## checks format, direction of imports, purity of the values, and that all
 format: ## formats the Swift sources in place
 	@swift format -i --parallel --recursive Package.swift Sources Tests Benchmarks
 
-bench: setup ## the benchmark: BENCH_ARGS="--groups 48 --in-flight 16 --payload 16"
+bench: setup ## all targets, or BENCH_ARGS="writes --groups 48 --in-flight 16 --payload 16"
 	swift build $(CONFIG) --product kraft-bench
-	@$(BIN)/kraft-bench $(BENCH_ARGS)
+	@$(BIN)/kraft-bench $(or $(BENCH_ARGS),targets)
 
 bench-guard: setup-guard ## counts the hot paths' instructions, and compares with what is allowed
 	swift build $(CONFIG) --product kraft-guard

@@ -134,6 +134,12 @@ let package = Package(
             name: "KraftMultiRaftTests", dependencies: ["KraftMultiRaft", "KraftKeyValue"],
             swiftSettings: ours),
         .testTarget(
+            name: "KraftBenchTests",
+            dependencies: [
+                "kraft-bench",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: ours),
+        .testTarget(
             name: "KraftNodeTests",
             dependencies: [
                 "kraft-node", "kraft-chaos", "KraftAdmin", "KraftMultiRaft", "KraftTestKit",

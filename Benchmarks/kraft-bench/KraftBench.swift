@@ -12,7 +12,9 @@ struct KraftBench: AsyncParsableCommand {
             broke, 130 interrupted.
             """,
         subcommands: [
-            WritesCommand.self, IdleCommand.self, AwayCommand.self, NodeCommand.self,
+            WritesCommand.self, ReadsCommand.self, IdleCommand.self, StartUpCommand.self,
+            FailOverCommand.self, GrowthCommand.self, SweepCommand.self, AwayCommand.self,
+            TargetsCommand.self, NodeCommand.self,
         ],
         defaultSubcommand: WritesCommand.self)
 }

@@ -5,6 +5,8 @@ struct NodeSetup: Codable, Sendable {
     var dataDirectory: String
     var listen: String
     var peers: [UInt32: String]
+    /// 0: leases are off, as they are by default.
+    var leaseMilliseconds = 0
 }
 
 /// What the parent tells a node: one line of JSON on standard input, one answer to each.
@@ -16,7 +18,7 @@ enum Order: Codable, Sendable {
     case awaitLeaders
     /// Takes over these groups' leadership. Answer: `done`.
     case lead(groups: [String])
-    /// Starts clients, which propose until `drain`. Answer: `done`.
+    /// Starts clients, which are at work until `drain`; several may be. Answer: `done`.
     case begin(Workload)
     /// Answer: `mark`. With `isStart` the latencies are counted from here.
     case mark(isStart: Bool)
@@ -24,6 +26,12 @@ enum Order: Codable, Sendable {
     case drain
     /// Answer: `replicas`.
     case look(groups: [String])
+    /// Notes from now on when this node becomes the leader of each of these groups. Answer: `done`.
+    case watch(groups: [String])
+    /// Answer: `leading`, with the number of watched groups that this node has come to lead.
+    case ledCount
+    /// Answer: `clocks`, when it came to lead each of those.
+    case ledClocks
     /// Ends the process. No answer.
     case quit
 }
@@ -37,18 +45,59 @@ enum Answer: Codable, Sendable {
     case mark(Mark)
     case drained([ClientTally])
     case replicas([ReplicaTally])
+    /// On the monotonic clock, which is one for all processes of a machine.
+    case clocks([UInt64])
     case failed(String)
 }
 
 /// What the clients of one process do.
 struct Workload: Codable, Sendable {
     var groups: [String]
-    /// Proposals under way in each group.
-    var inFlight: Int
+    /// Requests under way in each group, in the groups' order; empty in an open loop.
+    var inFlight: [Int]
     var payloadSizeBytes: Int
     var clients: ClientKind
     /// Commands in one call of async clients.
     var batch: Int
+    /// An open loop instead of closed ones.
+    var offer: Offer?
+    /// Reads instead of writes.
+    var reads: Reads?
+    /// False for a load that only disturbs: its latencies aren't counted.
+    var isMeasured = true
+
+    /// What an open loop offers on this node, whether or not it can be served.
+    struct Offer: Codable, Sendable {
+        var perSecond: Double
+        /// Of the groups, in their order.
+        var weights: [Double]
+    }
+
+    struct Reads: Codable, Sendable {
+        var level: ReadLevel
+        /// The writes that each group had acknowledged before; a read that sees fewer is stale.
+        var minimumCounts: [UInt64]
+    }
+
+    init(
+        groups: [String], inFlight: [Int], payloadSizeBytes: Int, clients: ClientKind,
+        batch: Int = 1, offer: Offer? = nil, reads: Reads? = nil
+    ) {
+        self.groups = groups
+        self.inFlight = inFlight
+        self.payloadSizeBytes = payloadSizeBytes
+        self.clients = clients
+        self.batch = batch
+        self.offer = offer
+        self.reads = reads
+    }
+
+    /// Closed loops of writes on the node's loop, alike in all groups.
+    init(groups: [String], inFlight: Int, payloadSizeBytes: Int) {
+        self.init(
+            groups: groups, inFlight: groups.map { _ in inFlight },
+            payloadSizeBytes: payloadSizeBytes, clients: .loop)
+    }
 }
 
 /// What clients saw of one group from begin to end.
@@ -58,6 +107,9 @@ struct ClientTally: Codable, Sendable {
     /// Neither acknowledged nor refused: each of these may have been applied, once.
     var unknownCount: UInt64 = 0
     var refusedCount: UInt64 = 0
+    /// Reads that were answered, and those of them that missed a write which was acknowledged before.
+    var readCount: UInt64 = 0
+    var staleCount: UInt64 = 0
 
     init(group: String) { self.group = group }
 }
@@ -70,6 +122,27 @@ struct ReplicaTally: Codable, Sendable {
     var damagedCount: UInt64
     var digest: UInt64
     var appliedIndex: UInt64
+    /// Why it can't be asked at the moment; then the other fields say nothing.
+    var obstacle: String?
+
+    /// A replica that can't be asked now.
+    init(group: String, obstacle: String) {
+        self.group = group
+        self.obstacle = obstacle
+        applied = Checksum()
+        (damagedCount, digest, appliedIndex) = (0, 0, 0)
+    }
+
+    init(
+        group: String, applied: Checksum, damagedCount: UInt64, digest: UInt64,
+        appliedIndex: UInt64
+    ) {
+        self.group = group
+        self.applied = applied
+        self.damagedCount = damagedCount
+        self.digest = digest
+        self.appliedIndex = appliedIndex
+    }
 }
 
 /// A set of commands, to be compared with another whatever the order.
@@ -90,7 +163,7 @@ struct Checksum: Codable, Sendable, Hashable {
 
     /// The finaliser of splitmix64: neighbours end up far apart.
     @inline(__always)
-    private static func mix(_ value: UInt64) -> UInt64 {
+    static func mix(_ value: UInt64) -> UInt64 {
         var z = value &+ 0x9E37_79B9_7F4A_7C15
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB

@@ -98,6 +98,10 @@ extension NodeDriver {
     }
 
     private func answer(_ token: RequestToken, _ slot: GroupSlot) {
+        if token & NodeDriver.localBit != 0 {
+            sink?.readReady(token & ~NodeDriver.localBit, slot)
+            return
+        }
         guard let (call, _) = take(token) else { return }
         answer(call, slot)
     }

@@ -91,13 +91,35 @@ extension NodeDriver {
             slot, command, token: token | NodeDriver.localBit, deadline: deadline, now: now)
     }
 
+    /// As `propose`, for a read: `sink` is told when it may run, or why it may not.
+    package func read(
+        _ slot: GroupSlot, _ freshness: ReadFreshness, token: RequestToken, deadline: Instant
+    ) {
+        noteNews()
+        engine.read(
+            slot, freshness, token: token | NodeDriver.localBit, deadline: deadline, now: now)
+    }
+
+    /// Runs a query on the group's state machine as it is now; nil while that can't be asked, or if
+    /// it isn't an `S`.
+    package func answer<S: StateMachine & Sendable>(
+        _ query: S.Query, of slot: GroupSlot, _ type: S.Type
+    ) -> S.Answer? {
+        guard let box = groups[slot.rawValue]?.box as? TypedMachineBox<S>, box.readiness == .ready
+        else { return nil }
+        return box.machine.answer(query)
+    }
+
     package func slot(of name: GroupName) -> GroupSlot? { engine.slot(of: name) }
     package func status(of slot: GroupSlot) -> GroupStatus { engine.status(of: slot) }
     package var nodeMetrics: NodeMetrics { engine.nodeMetrics }
 }
 
-/// Where completions of loop-confined proposals go.
+/// Where the ends of loop-confined requests are told. Called on the loop; more requests may be made
+/// from inside.
 package protocol CompletionSink: AnyObject {
-    /// Called on the loop. May propose again from inside.
+    /// A proposal ended, or a read that never became ready.
     func completed(_ token: RequestToken, _ outcome: Completion.Outcome)
+    /// A read may run now, and has to at once.
+    func readReady(_ token: RequestToken, _ slot: GroupSlot)
 }

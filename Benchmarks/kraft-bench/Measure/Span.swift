@@ -33,6 +33,12 @@ extension [Span] {
         reduce(0) { $0 + Double(count($1)) / Swift.max($1.seconds, 1e-9) }
     }
 
+    var latencies: Latencies {
+        var all = Latencies()
+        for span in self { all.add(span.latencies) }
+        return all
+    }
+
     func total(_ count: (Span) -> UInt64) -> Double { reduce(0) { $0 + Double(count($1)) } }
 }
 

@@ -1,45 +1,53 @@
 import KraftMultiRaft
 import Synchronization
 
-/// Clients as a program has them: tasks that await `Group.propose`, one or several commands a call.
+/// Clients as a program has them: tasks that await `Group.propose`, one or several commands a call, or
+/// `Group.read`.
 final class AsyncClients: Sendable {
     /// Clients share few histograms, so that many clients cost little memory.
     private static let shardCount = 16
 
     private let shards = (0..<shardCount).map { _ in Shard() }
-    private let isIssuing = Atomic(true)
+    let isIssuing = Atomic(true)
     private let tasks = Mutex<[Task<ClientTally, Never>]>([])
 
-    private final class Shard: Sendable {
+    final class Shard: Sendable {
         let latencies = Mutex(Latencies())
     }
 
     func start(_ workload: Workload, _ groups: [Group<CountingMachine>]) {
         var number = 0
-        for (name, group) in zip(workload.groups, groups) {
-            for start in stride(from: 0, to: workload.inFlight, by: workload.batch) {
-                let count = min(workload.batch, workload.inFlight - start)
+        for (place, group) in groups.enumerated() {
+            let inFlight = workload.inFlight[place]
+            for start in stride(from: 0, to: inFlight, by: workload.batch) {
+                let count = min(workload.batch, inFlight - start)
                 let first = UInt64(start) << 40
                 let shard = shards[number % AsyncClients.shardCount]
                 number += 1
                 let task = Task {
-                    await run(name, group, count: count, first: first, workload, shard)
+                    if let reads = workload.reads {
+                        await read(place, group, reads, workload, shard)
+                    } else {
+                        await write(
+                            workload.groups[place], group, count: count, first: first, workload,
+                            shard)
+                    }
                 }
                 tasks.withLock { $0.append(task) }
             }
         }
     }
 
-    /// The latencies since the last mark that started a measurement.
-    func mark(isStart: Bool, _ metrics: NodeMetrics) -> Mark {
-        var mark = Mark(metrics)
+    /// The latencies since the last call with `isStart`.
+    func latencies(isStart: Bool) -> Latencies {
+        var all = Latencies()
         for shard in shards {
             shard.latencies.withLock { latencies in
                 if isStart { latencies.removeAll() }
-                mark.latencies.add(latencies)
+                all.add(latencies)
             }
         }
-        return mark
+        return all
     }
 
     func drain() async -> [ClientTally] {
@@ -49,7 +57,7 @@ final class AsyncClients: Sendable {
         return tallies
     }
 
-    private func run(
+    private func write(
         _ name: String, _ group: Group<CountingMachine>, count: Int, first: UInt64,
         _ workload: Workload, _ shard: Shard
     ) async -> ClientTally {
@@ -88,6 +96,38 @@ final class AsyncClients: Sendable {
             sequence += UInt64(count)
         }
         return tally
+    }
+}
+
+extension AsyncClients {
+    fileprivate func read(
+        _ place: Int, _ group: Group<CountingMachine>, _ reads: Workload.Reads,
+        _ workload: Workload, _ shard: Shard
+    ) async -> ClientTally {
+        var tally = ClientTally(group: workload.groups[place])
+        while isIssuing.load(ordering: .relaxed) {
+            let start = monotonicClock()
+            do throws(KraftError) {
+                let state = try await group.read(.init(), reads.level.consistency)
+                tally.readCount += 1
+                if state.applied.count < reads.minimumCounts[place] { tally.staleCount += 1 }
+                let took = monotonicClock() - start
+                shard.latencies.withLock { $0.record(took) }
+            } catch {
+                tally.refusedCount += 1
+            }
+        }
+        return tally
+    }
+}
+
+extension ReadLevel {
+    fileprivate var consistency: ReadConsistency {
+        switch self {
+        case .linearizable: .linearizable
+        case .lease: .lease
+        case .local: .local
+        }
     }
 }
 

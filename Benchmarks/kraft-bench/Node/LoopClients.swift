@@ -1,6 +1,9 @@
 import KraftMultiRaft
 
-/// Clients that live on the node's loop: each completion proposes the next command from inside.
+/// How work gets to the node's loop from elsewhere, or into its next turn.
+typealias LoopHop = @Sendable (@escaping @Sendable (NodeDriver) -> Void) -> Void
+
+/// Clients that live on the node's loop: what they do next they do from inside a completion.
 ///
 /// `@unchecked Sendable`: loop-confined; other threads only carry it there.
 final class LoopClients: CompletionSink, @unchecked Sendable {
@@ -8,16 +11,15 @@ final class LoopClients: CompletionSink, @unchecked Sendable {
     /// Behind a pointer, so that no access to it is checked at run time: what the clients cost is
     /// part of what is measured.
     private let lanes: UnsafeMutablePointer<LoopLanes>
+    private let offer: Workload.Offer?
+    private let pacer = Pacer()
     private var whenDrained: (([ClientTally]) -> Void)?
 
     /// On the loop. Nil when a group isn't there.
     init?(_ driver: NodeDriver, _ workload: Workload) {
-        var slots: [GroupSlot] = []
-        for name in workload.groups {
-            guard let group = GroupName(name), let slot = driver.slot(of: group) else { return nil }
-            slots.append(slot)
-        }
+        guard let slots = driver.slots(of: workload.groups) else { return nil }
         self.driver = driver
+        offer = workload.offer
         lanes = .allocate(capacity: 1)
         lanes.initialize(to: LoopLanes(workload, slots))
     }
@@ -28,23 +30,32 @@ final class LoopClients: CompletionSink, @unchecked Sendable {
         lanes.deallocate()
     }
 
-    func start() {
+    func start(_ hop: @escaping LoopHop) {
         driver.sink = self
-        lanes.pointee.start(driver)
+        guard let offer else { return lanes.pointee.start(driver) }
+        guard offer.perSecond > 0, !offer.weights.isEmpty else { return }
+        let schedule = OpenSchedule(perSecond: offer.perSecond, start: monotonicClock())
+        lanes.pointee.start(schedule, offer.weights, driver)
+        pacer.start(schedule) { [self] done in
+            hop { driver in
+                self.lanes.pointee.offer(driver)
+                done()
+            }
+        }
     }
 
     /// `then` gets the result when nothing is under way any more.
     func drain(then: @escaping ([ClientTally]) -> Void) {
+        pacer.stop()
         lanes.pointee.isIssuing = false
         whenDrained = then
         endIfDrained()
     }
 
-    func mark(isStart: Bool) -> Mark {
-        var mark = Mark(driver.nodeMetrics)
+    /// The latencies since the last call with `isStart`.
+    func latencies(isStart: Bool) -> Latencies {
         if isStart { lanes.pointee.latencies.removeAll() }
-        mark.latencies = lanes.pointee.latencies
-        return mark
+        return lanes.pointee.latencies
     }
 
     // MARK: CompletionSink
@@ -54,10 +65,26 @@ final class LoopClients: CompletionSink, @unchecked Sendable {
         if !lanes.pointee.isIssuing { endIfDrained() }
     }
 
+    func readReady(_ token: RequestToken, _ slot: GroupSlot) {
+        preconditionFailure("these clients don't read")
+    }
+
     private func endIfDrained() {
         guard lanes.pointee.openCount == 0, let then = whenDrained else { return }
         whenDrained = nil
         driver.sink = nil
         then(lanes.pointee.tallies)
+    }
+}
+
+extension NodeDriver {
+    /// Nil when one of the groups isn't there.
+    func slots(of groups: [String]) -> [GroupSlot]? {
+        var slots: [GroupSlot] = []
+        for name in groups {
+            guard let group = GroupName(name), let slot = slot(of: group) else { return nil }
+            slots.append(slot)
+        }
+        return slots
     }
 }

@@ -4,17 +4,27 @@ import Synchronization
 
 /// Carries out the parent's orders on one node.
 final class NodeHost: Sendable {
-    private enum Clients: Sendable {
-        case none
-        case loop(LoopClients)
-        case tasks(AsyncClients)
+    private struct Clients: Sendable {
+        enum Kind: Sendable {
+            case loop(LoopClients)
+            case readers(LoopReaders)
+            case tasks(AsyncClients)
+        }
+        var kind: Kind
+        var isMeasured: Bool
     }
 
-    private static let patience: Duration = .seconds(60)
+    private static let patience: Duration = .seconds(150)
+    /// Groups that are created at once: each takes a task, whose memory isn't the groups'.
+    private static let createLimit = 1_024
+    /// Groups that are looked at in one turn of the loop.
+    private static let lookLimit = 1_000
 
     private let kraft: KraftMultiRaft
     private let node: NodeID
-    private let clients = Mutex(Clients.none)
+    private let clients = Mutex<[Clients]>([])
+    private let groups = Mutex<[String]>([])
+    private let watch = LeaderWatch()
 
     init(_ setup: NodeSetup) throws {
         node = NodeID(setup.node)
@@ -23,6 +33,7 @@ final class NodeHost: Sendable {
             peers: Dictionary(uniqueKeysWithValues: setup.peers.map { (NodeID($0), $1) }))
         configuration.clusterID = "kraft-bench"
         configuration.requestTimeout = .seconds(30)
+        configuration.timing.leaseDuration = .milliseconds(UInt64(setup.leaseMilliseconds))
         var logger = Logger(label: "kraft-bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         configuration.logger = logger
@@ -40,16 +51,22 @@ final class NodeHost: Sendable {
         case .mark(let isStart): return .mark(try await mark(isStart: isStart))
         case .drain: return .drained(try await drain())
         case .look(let names): return .replicas(try await look(names))
+        case .watch(let names):
+            try await watch.start(kraft, names)
+            return .done
+        case .ledCount: return .leading(groups: watch.clocks.count)
+        case .ledClocks: return .clocks(watch.clocks)
         case .quit: return .done
         }
     }
 
     // MARK: Groups
 
-    /// All at once, so that they share their syncs.
+    /// Many at once, so that they share their syncs.
     private func create(_ names: [String], stateBytes: Int) async throws -> Answer {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            for name in names {
+            for (number, name) in names.enumerated() {
+                if number >= NodeHost.createLimit { try await tasks.next() }
                 tasks.addTask { [kraft] in
                     _ = try await kraft.createGroup(name) {
                         CountingMachine(stateBytes: stateBytes)
@@ -58,21 +75,45 @@ final class NodeHost: Sendable {
             }
             try await tasks.waitForAll()
         }
+        groups.withLock { $0 = names }
         return .done
     }
 
+    /// Looks at each group until it has a leader, and then at the next, so that waiting for a great
+    /// many costs little.
     private func awaitLeaders() async throws -> Answer {
+        let names = groups.withLock { $0 }
         let deadline = ContinuousClock.now + NodeHost.patience
-        while true {
-            let groups = await kraft.status().groups
-            if groups.allSatisfy({ !$0.leader.isNone }) {
-                return .leading(groups: groups.count { $0.role == .leader })
+        var place = 0
+        while place < names.count {
+            let part = names[place..<min(names.count, place + NodeHost.lookLimit)]
+            let led = try await onLoop { driver in
+                part.prefix { driver.status(named: $0)?.leader.isNone == false }.count
             }
+            place += led
+            guard led == 0 else { continue }
             guard ContinuousClock.now < deadline else {
-                throw BenchFailure("\(groups.count { $0.leader.isNone }) groups have no leader")
+                throw BenchFailure(try await wordsOnLeaderless(names[place...]))
             }
             try await Task.sleep(for: .milliseconds(20))
         }
+        var leading = 0
+        for start in stride(from: 0, to: names.count, by: NodeHost.lookLimit) {
+            let part = names[start..<min(names.count, start + NodeHost.lookLimit)]
+            leading += try await onLoop { driver in
+                part.count { driver.status(named: $0)?.role == .leader }
+            }
+        }
+        return .leading(groups: leading)
+    }
+
+    private func wordsOnLeaderless(_ names: ArraySlice<String>) async throws -> String {
+        let (count, role) = try await onLoop { driver in
+            let statuses = names.compactMap { driver.status(named: $0) }
+            let missing = statuses.filter(\.leader.isNone)
+            return (missing.count, missing.first.map { "\($0.role.rawValue), \($0.term)" } ?? "")
+        }
+        return "\(count) groups have no leader, \(names.first ?? "") is a \(role)"
     }
 
     private func lead(_ names: [String]) async throws -> Answer {
@@ -100,44 +141,72 @@ final class NodeHost: Sendable {
     // MARK: Clients
 
     private func begin(_ workload: Workload) async throws -> Answer {
-        switch workload.clients {
-        case .loop:
-            let made = try await onLoop { driver in
-                let made = LoopClients(driver, workload)
-                made?.start()
-                return made
-            }
-            guard let made else { throw BenchFailure("a group isn't there") }
-            clients.withLock { $0 = .loop(made) }
-        case .async:
+        let kind: Clients.Kind
+        if workload.clients == .async {
             let groups = try workload.groups.map { try kraft.group($0, of: CountingMachine.self) }
             let made = AsyncClients()
-            clients.withLock { $0 = .tasks(made) }
             made.start(workload, groups)
+            kind = .tasks(made)
+        } else {
+            kind = try await beginOnLoop(workload)
         }
+        clients.withLock { $0.append(Clients(kind: kind, isMeasured: workload.isMeasured)) }
         return .done
+    }
+
+    private func beginOnLoop(_ workload: Workload) async throws -> Clients.Kind {
+        let hop: LoopHop = { [kraft] body in kraft.withDriver(body) }
+        let made = try await onLoop { driver -> Clients.Kind? in
+            // One may be told of completions.
+            guard driver.sink == nil else { return nil }
+            if let reads = workload.reads {
+                let made = LoopReaders(driver, workload, reads)
+                made?.start(hop)
+                return made.map { .readers($0) }
+            }
+            let made = LoopClients(driver, workload)
+            made?.start(hop)
+            return made.map { .loop($0) }
+        }
+        guard let made else { throw BenchFailure("a group isn't there, or other clients are") }
+        return made
     }
 
     private func mark(isStart: Bool) async throws -> Mark {
         let clients = clients.withLock { $0 }
         return try await onLoop { driver in
-            switch clients {
-            case .none: Mark(driver.nodeMetrics)
-            case .loop(let clients): clients.mark(isStart: isStart)
-            case .tasks(let clients): clients.mark(isStart: isStart, driver.nodeMetrics)
+            var mark = Mark(driver.nodeMetrics)
+            for clients in clients where clients.isMeasured {
+                switch clients.kind {
+                case .loop(let clients): mark.latencies.add(clients.latencies(isStart: isStart))
+                case .readers(let clients): mark.latencies.add(clients.latencies(isStart: isStart))
+                case .tasks(let clients): mark.latencies.add(clients.latencies(isStart: isStart))
+                }
             }
+            return mark
         }
     }
 
     private func drain() async throws -> [ClientTally] {
-        switch clients.withLock({ $0 }) {
-        case .none: return []
-        case .tasks(let clients): return await clients.drain()
-        case .loop(let clients):
-            return await withCheckedContinuation { continuation in
-                kraft.withDriver { _ in clients.drain { continuation.resume(returning: $0) } }
+        let all = clients.withLock { clients in
+            defer { clients = [] }
+            return clients
+        }
+        var tallies: [ClientTally] = []
+        for clients in all {
+            switch clients.kind {
+            case .tasks(let clients): tallies += await clients.drain()
+            case .loop(let clients):
+                tallies += await withCheckedContinuation { continuation in
+                    kraft.withDriver { _ in clients.drain { continuation.resume(returning: $0) } }
+                }
+            case .readers(let clients):
+                tallies += await withCheckedContinuation { continuation in
+                    kraft.withDriver { _ in clients.drain { continuation.resume(returning: $0) } }
+                }
             }
         }
+        return tallies
     }
 
     // MARK: Looking
@@ -146,14 +215,25 @@ final class NodeHost: Sendable {
         var tallies: [ReplicaTally] = []
         for name in names {
             let group = try kraft.group(name, of: CountingMachine.self)
-            let state = try await group.read(.init(), .local)
-            let (digest, index) = try await kraft.digest(of: name)
-            tallies.append(
-                ReplicaTally(
-                    group: name, applied: state.applied, damagedCount: state.damagedCount,
-                    digest: digest, appliedIndex: index.rawValue))
+            do throws(KraftError) {
+                tallies.append(try await look(name, group))
+            } catch {
+                // A snapshot is being installed, say: whoever asks may ask again.
+                guard error.code == .unavailable else { throw error }
+                tallies.append(ReplicaTally(group: name, obstacle: error.message))
+            }
         }
         return tallies
+    }
+
+    private func look(
+        _ name: String, _ group: Group<CountingMachine>
+    ) async throws(KraftError) -> ReplicaTally {
+        let state = try await group.read(.init(), .local)
+        let (digest, index) = try await kraft.digest(of: name)
+        return ReplicaTally(
+            group: name, applied: state.applied, damagedCount: state.damagedCount,
+            digest: digest, appliedIndex: index.rawValue)
     }
 
     /// Runs `body` on the node's loop. The node runs for as long as its process takes orders.
@@ -163,5 +243,12 @@ final class NodeHost: Sendable {
         await withCheckedContinuation { continuation in
             kraft.withDriver { continuation.resume(returning: body($0)) }
         }
+    }
+}
+
+extension NodeDriver {
+    /// Nil when there is no such group.
+    func status(named name: String) -> GroupStatus? {
+        GroupName(name).flatMap { slot(of: $0) }.map { status(of: $0) }
     }
 }

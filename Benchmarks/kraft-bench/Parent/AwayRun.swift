@@ -86,7 +86,7 @@ struct AwayRun {
             .begin(
                 Workload(
                     groups: share(place), inFlight: inFlight,
-                    payloadSizeBytes: settings.payloadSizeBytes, clients: .loop, batch: 1))
+                    payloadSizeBytes: settings.payloadSizeBytes))
         }
     }
 
@@ -138,19 +138,31 @@ struct AwayRun {
     private func catchUp(_ cluster: BenchCluster) async throws {
         let clock = ContinuousClock()
         let deadline = clock.now + AwayRun.patience
-        let goals = try await indexes(cluster.nodes[0])
+        let goals = try await replicas(cluster.nodes[0])
+        if let obstacle = goals.lazy.compactMap(\.obstacle).first {
+            throw BenchFailure("node 1: \(obstacle)")
+        }
+        var obstacle: String?
         while true {
-            let now = try await indexes(cluster.nodes[AwayRun.absent])
-            if zip(now, goals).allSatisfy({ $0 >= $1 }) { return }
-            guard clock.now < deadline else { throw BenchFailure("node 3 doesn't catch up") }
+            let now = try await replicas(cluster.nodes[AwayRun.absent])
+            // A replica that is being restored can't be asked: it isn't there yet.
+            let isThere = zip(now, goals).allSatisfy { replica, goal in
+                replica.obstacle == nil && replica.appliedIndex >= goal.appliedIndex
+            }
+            if isThere { return }
+            obstacle = now.lazy.compactMap(\.obstacle).first ?? obstacle
+            guard clock.now < deadline else {
+                let reason = obstacle.map { ": \($0)" } ?? ""
+                throw BenchFailure("node 3 doesn't catch up\(reason)")
+            }
             try await Task.sleep(for: .milliseconds(20))
         }
     }
 
-    private func indexes(_ node: BenchNode) async throws -> [UInt64] {
+    private func replicas(_ node: BenchNode) async throws -> [ReplicaTally] {
         guard case .replicas(let replicas) = try await node.ask(.look(groups: names)) else {
             throw BenchFailure("no replicas")
         }
-        return replicas.map(\.appliedIndex)
+        return replicas
     }
 }

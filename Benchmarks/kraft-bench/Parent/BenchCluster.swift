@@ -9,7 +9,9 @@ struct BenchCluster: Sendable {
     private let remains: Remains
 
     /// Starts the nodes; returns when all listen.
-    static func start(in folder: String, _ remains: Remains) async throws -> BenchCluster {
+    static func start(
+        in folder: String, leaseMilliseconds: Int = 0, _ remains: Remains
+    ) async throws -> BenchCluster {
         let ports = FreePorts.find(nodeCount)
         var peers: [UInt32: String] = [:]
         for (place, port) in ports.enumerated() {
@@ -17,7 +19,8 @@ struct BenchCluster: Sendable {
         }
         let setups = peers.sorted { $0.key < $1.key }.map { id, address in
             NodeSetup(
-                node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers)
+                node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers,
+                leaseMilliseconds: leaseMilliseconds)
         }
         let nodes = try setups.map { try BenchNode($0, remains) }
         for node in nodes { _ = try await node.nextAnswer() }
@@ -29,6 +32,9 @@ struct BenchCluster: Sendable {
         // It answers by being gone.
         _ = try? await nodes[place].ask(.quit)
     }
+
+    /// Has the node at a place be gone at once, as by a crash; its folder stays.
+    func kill(_ place: Int) { nodes[place].kill() }
 
     /// Starts a node that was stopped; returns when it listens.
     mutating func restart(_ place: Int) async throws {
@@ -58,16 +64,35 @@ struct BenchCluster: Sendable {
         }
     }
 
+    /// Memory of the average node.
+    func residentBytes() async throws -> Double {
+        let marks = try await marks(isStart: false)
+        return marks.reduce(0) { $0 + Double($1.usage.residentBytes) } / Double(nodes.count)
+    }
+
+    /// Ends all clients.
+    func drain() async throws -> [ClientTally] {
+        try await ask(.drain).flatMap { answer in
+            guard case .drained(let tallies) = answer else { throw BenchFailure("no tallies") }
+            return tallies
+        }
+    }
+
     /// Creates groups on all nodes and waits until each has one leader that all know.
     func create(_ names: [String], stateBytes: Int = 0) async throws {
         _ = try await ask(.create(groups: names, stateBytes: stateBytes))
+        try await awaitLeaders(names.count)
+    }
+
+    /// Waits until each of so many groups has one leader that all know.
+    func awaitLeaders(_ count: Int) async throws {
         // A leader may be deposed while the others are asked; then it is asked again.
         for _ in 0..<100 {
             let leading = try await ask(.awaitLeaders).reduce(0) { sum, answer in
                 guard case .leading(let groups) = answer else { return sum }
                 return sum + groups
             }
-            if leading == names.count { return }
+            if leading == count { return }
             try await Task.sleep(for: .milliseconds(50))
         }
         throw BenchFailure("some groups did not get a leader")

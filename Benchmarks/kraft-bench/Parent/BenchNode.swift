@@ -2,9 +2,10 @@ import Foundation
 
 /// One node's process, as the parent sees it.
 final class BenchNode: Sendable {
-    private static let patience: Duration = .seconds(120)
+    private static let patience: Duration = .seconds(300)
 
     let id: UInt32
+    private let process: Int32
     private let orders: FileHandle
     private let answers: FileHandle
     private let mailbox = Mailbox()
@@ -22,12 +23,15 @@ final class BenchNode: Sendable {
         orders = input.fileHandleForWriting
         answers = output.fileHandleForReading
         try remains.start(process)
+        self.process = process.processIdentifier
         listen()
     }
 
     private static let executable =
         (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
         ?? CommandLine.arguments[0]
+
+    func kill() { Foundation.kill(process, SIGKILL) }
 
     /// Gives an order and waits for its answer. Throws what the node says went wrong.
     func ask(_ order: Order) async throws -> Answer {

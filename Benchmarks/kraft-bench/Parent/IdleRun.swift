@@ -15,6 +15,7 @@ struct IdleRun {
     func measure() async throws -> IdleReport.Row {
         progress("starting three nodes")
         let cluster = try await BenchCluster.start(in: folder, remains)
+        let empty = try await cluster.residentBytes()
         progress("creating \(groups) groups")
         let clock = ContinuousClock()
         let started = clock.now
@@ -24,19 +25,9 @@ struct IdleRun {
         try await Task.sleep(for: .seconds(2))
 
         progress("doing nothing")
-        let own = ProcessUsage.current()
-        let load = MachineLoad.current()
-        let starts = try await cluster.marks(isStart: true)
-        try await Task.sleep(for: .seconds(seconds))
-        let ends = try await cluster.marks(isStart: false)
-        let ownUsed = ProcessUsage.current().cpuMicroseconds - own.cpuMicroseconds
-        let spans = zip(starts, ends).map { Span(from: $0, to: $1) }
-        let others = MachineLoad.percentOfOthers(
-            from: load, to: .current(),
-            ourMicroseconds: spans.reduce(ownUsed) { $0 + $1.cpuMicroseconds },
-            cores: ProcessInfo.processInfo.activeProcessorCount)
+        let meter = try await Meter.measure(cluster, seconds: seconds)
         remains.endProcesses()
         return IdleReport.Row(
-            groups: groups, nodes: spans, readySeconds: readySeconds, percentUsedByOthers: others)
+            groups: groups, meter: meter, emptyBytes: empty, readySeconds: readySeconds)
     }
 }

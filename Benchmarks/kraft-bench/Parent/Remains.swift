@@ -13,6 +13,8 @@ final class Remains: Sendable {
     private static let interrupted: Int32 = 130
 
     private let state = Mutex(State())
+    /// One ending at a time: whoever finds that the other has begun waits until all is gone.
+    private let ending = Mutex(())
     /// Unsafe only for the compiler: set in `init`, kept, never used again.
     nonisolated(unsafe) private var signals: [any DispatchSourceSignal] = []
 
@@ -58,7 +60,9 @@ final class Remains: Sendable {
     }
 
     /// Ends the processes that run, and removes what they kept.
-    func endProcesses() {
+    func endProcesses() { ending.withLock { _ in endProcessesNow() } }
+
+    private func endProcessesNow() {
         let (processes, folder) = state.withLock { state in
             defer { state.processes = [] }
             return (state.processes, state.folder)

@@ -11,6 +11,30 @@ struct ResultCheck: Codable, Sendable {
 
     private static let patience: Duration = .seconds(20)
 
+    init() {}
+
+    /// Two runs' together.
+    mutating func add(_ other: ResultCheck) {
+        acknowledged += other.acknowledged
+        unknown += other.unknown
+        refused += other.refused
+        replicas = max(replicas, other.replicas)
+        problems += other.problems
+    }
+
+    /// Reads that missed what had been acknowledged before them, or that never were answered.
+    mutating func add(reads: [ClientTally]) {
+        var count: UInt64 = 0
+        for tally in reads {
+            count += tally.readCount
+            refused += tally.refusedCount
+            if tally.staleCount > 0 {
+                problems.append("\(tally.group): \(tally.staleCount) stale reads")
+            }
+        }
+        if count == 0 { problems.append("no read was answered") }
+    }
+
     /// Waits until followers have applied everything, in bounded time, and compares.
     static func make(
         _ cluster: BenchCluster, names: [String], tallies: [ClientTally]
@@ -53,6 +77,7 @@ struct ResultCheck: Codable, Sendable {
     private static func problem(
         _ client: ClientTally, _ replica: ReplicaTally, _ first: ReplicaTally
     ) -> String? {
+        if let obstacle = replica.obstacle { return obstacle }
         let (told, applied) = (client.acknowledged, replica.applied)
         if replica.damagedCount > 0 { return "\(replica.damagedCount) damaged commands" }
         if applied.count < told.count {

@@ -1,5 +1,5 @@
 /// What it costs that a node comes back by snapshots.
-struct AwayReport: Codable, Sendable {
+struct AwayReport: Presentable {
     /// One stretch of the same load, on the nodes that lead.
     struct Phase: Codable, Sendable {
         var seconds: Double
@@ -7,8 +7,7 @@ struct AwayReport: Codable, Sendable {
         var latency: Percentiles
 
         init(_ spans: [Span]) {
-            var latencies = Latencies()
-            for span in spans { latencies.add(span.latencies) }
+            let latencies = spans.latencies
             seconds = spans.map(\.seconds).max() ?? 0
             writesPerSecond = Double(latencies.count) / max(seconds, 1e-9)
             latency = Percentiles(latencies)
@@ -27,9 +26,13 @@ struct AwayReport: Codable, Sendable {
     var check: ResultCheck
     var machine: Machine
 
-    func json() throws -> String { try Report.json(self) }
+    var isSound: Bool { check.problems.isEmpty }
 
-    func table() -> String {
+    func table() -> String { Report.table(rows) }
+
+    func page() -> Page { Page(title: "kraft-bench: away", [.pairs(rows)]) }
+
+    private var rows: [(String, String)] {
         var rows: [(String, String)] = [
             (
                 "settings",
@@ -62,9 +65,7 @@ struct AwayReport: Codable, Sendable {
             ),
             ("", ""),
             ("check", check.words),
-            ("machine", "\(machine.cpu), \(machine.cores) cores, \(machine.kernel)"),
-            ("data folder", machine.fileSystem),
         ]
-        return Report.table(rows)
+        return rows + Report.machineRows(machine)
     }
 }

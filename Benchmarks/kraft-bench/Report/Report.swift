@@ -20,12 +20,51 @@ enum Report {
     static func machineRows(
         _ machine: Machine, _ percentUsedByOthers: Double
     ) -> [(String, String)] {
+        machineRows(machine) + [
+            ("used by others meanwhile", "\(decimal(percentUsedByOthers, digits: 0)) % of it")
+        ]
+    }
+
+    static func machineRows(_ machine: Machine) -> [(String, String)] {
         [
             ("machine", "\(machine.cpu), \(machine.cores) cores, \(machine.kernel)"),
             ("data folder", machine.fileSystem),
-            ("used by others meanwhile", "\(decimal(percentUsedByOthers, digits: 0)) % of it"),
         ]
     }
+
+    /// What the machine itself took in the same run.
+    static func limitRows(_ limits: [MachineLimits]) -> [(String, String)] {
+        func words(_ times: [Percentiles]) -> String {
+            let p50 = Spread(times.map(\.p50))?.text(time) ?? ""
+            let p99 = Spread(times.map(\.p99))?.text(time) ?? ""
+            return "p50 \(p50), p99 \(p99)"
+        }
+        return [
+            ("disk, 4 KiB + fdatasync", words(limits.map(\.fdatasync))),
+            ("loopback, 64 B and back", words(limits.map(\.loopback))),
+        ]
+    }
+
+    /// Several columns with a head, all set to the right.
+    static func columns(_ head: [String], _ lines: [[String]]) -> String {
+        let widths = head.indices.map { column in
+            ([head] + lines).map { $0[column].count }.max() ?? 0
+        }
+        return ([head] + lines).map { cells in
+            zip(cells, widths).map { cell, width in
+                String(repeating: " ", count: width - cell.count) + cell
+            }.joined(separator: "   ")
+        }.joined(separator: "\n")
+    }
+
+    /// How often `limit` fits into a value.
+    static func ratio(_ value: Double, by limit: Double) -> Double { value / max(limit, 0.001) }
+
+    static func ratio(_ value: Double) -> String { "\(decimal(value, digits: 1)) ×" }
+
+    static func microseconds(_ value: Double) -> String { "\(decimal(value)) µs" }
+
+    static func seconds(_ value: Double) -> String { "\(decimal(value, digits: 1)) s" }
 
     /// A whole number with its thousands set apart.
     static func count(_ value: Double) -> String {

@@ -1,5 +1,7 @@
-/// What a run of writes found, ready to be shown.
-struct WritesReport: Codable, Sendable {
+/// What a run of writes found.
+struct WritesReport: LoadReport {
+    static let title = "writes"
+
     var settings: WritesSettings
     var writesPerSecond: Double
     var latencyMicroseconds: Percentiles
@@ -17,20 +19,20 @@ struct WritesReport: Codable, Sendable {
     var peerBytesPerSecond: Double
     var check: ResultCheck
     var machine: Machine
-    var fdatasyncMicroseconds: Percentiles
+    var limits: MachineLimits
     var percentUsedByOthers: Double
 
     init(
-        settings: WritesSettings, nodes: [Span], check: ResultCheck, machine: Machine,
-        fdatasync: Percentiles, percentUsedByOthers: Double
+        settings: WritesSettings, meter: Meter, check: ResultCheck, machine: Machine,
+        limits: MachineLimits
     ) {
         self.settings = settings
         self.check = check
         self.machine = machine
-        self.percentUsedByOthers = percentUsedByOthers
-        fdatasyncMicroseconds = fdatasync
-        var latencies = Latencies()
-        for node in nodes { latencies.add(node.latencies) }
+        self.limits = limits
+        percentUsedByOthers = meter.percentUsedByOthers
+        let nodes = meter.nodes
+        let latencies = nodes.latencies
         let writes = max(1, Double(latencies.count))
         writesPerSecond = nodes.rate { $0.latencies.count }
         latencyMicroseconds = Percentiles(latencies)
@@ -45,43 +47,21 @@ struct WritesReport: Codable, Sendable {
         peerBytesPerSecond = nodes.rate(\.bytesSent)
     }
 
-    func json() throws -> String { try Report.json(self) }
-
-    func table() -> String {
-        let disk = fdatasyncMicroseconds
-        func latency(_ value: Double, _ limit: Double, _ name: String) -> String {
-            let ratio = Report.decimal(value / max(limit, 0.001), digits: 1)
-            return "\(Report.time(value)), \(ratio) × the disk's \(name)"
-        }
-        var rows = [
-            ("writes/s", Report.count(writesPerSecond)),
-            ("latency p50", latency(latencyMicroseconds.p50, disk.p50, "p50")),
-            ("latency p99", latency(latencyMicroseconds.p99, disk.p99, "p99")),
-            ("latency p99.9", latency(latencyMicroseconds.p999, disk.p999, "p99.9")),
-            (
-                "CPU per write, all nodes",
-                "\(Report.decimal(cpuMicrosecondsPerWrite)) µs (user "
-                    + "\(Report.decimal(userMicrosecondsPerWrite)), system "
-                    + "\(Report.decimal(systemMicrosecondsPerWrite)))"
-            ),
-            ("writes per sync, each node", Report.decimal(writesPerSync, digits: 1)),
-            ("syncs/s, all nodes", Report.count(syncsPerSecond)),
-            (
-                "log written, all nodes",
-                "\(Report.bytes(logBytesPerSecond))/s, \(Report.count(logBytesPerWrite)) B a write"
-            ),
-            ("peer frames/s, all nodes", Report.count(peerFramesPerSecond)),
-            ("peer bytes/s, all nodes", "\(Report.bytes(peerBytesPerSecond))/s"),
+    static var figures: [Figure<WritesReport>] {
+        [.init("writes/s", \.writesPerSecond, Report.count)] + latencyFigures + ratioFigures + [
+            .init("CPU per write, all nodes", \.cpuMicrosecondsPerWrite, Report.microseconds),
+            .init("  of that user", \.userMicrosecondsPerWrite, Report.microseconds),
+            .init("  of that system", \.systemMicrosecondsPerWrite, Report.microseconds),
+            .init("writes per sync, each node", \.writesPerSync) { Report.decimal($0, digits: 1) },
+            .init("syncs/s, all nodes", \.syncsPerSecond, Report.count),
+            .init("log written, all nodes", \.logBytesPerSecond) { "\(Report.bytes($0))/s" },
+            .init("log written per write", \.logBytesPerWrite, Report.bytes),
+            .init("peer frames/s, all nodes", \.peerFramesPerSecond, Report.count),
+            .init("peer bytes/s, all nodes", \.peerBytesPerSecond) { "\(Report.bytes($0))/s" },
         ]
-        rows.append(("", ""))
-        rows.append(("settings", settings.words))
-        rows += Report.machineRows(machine, percentUsedByOthers)
-        let diskTimes = "p50 \(Report.time(disk.p50)), p99 \(Report.time(disk.p99))"
-        rows.append(("disk, 4 KiB + fdatasync", diskTimes))
-        rows.append(("", ""))
-        rows.append(("check", check.words))
-        return Report.table(rows)
     }
+
+    var settingsWords: String { settings.words }
 }
 
 extension WritesSettings {
@@ -89,25 +69,12 @@ extension WritesSettings {
         let calls = batch > 1 ? ", \(batch) a call" : ""
         let place = clients == .loop ? "in the loop" : "async\(calls)"
         let leaders = leaders == .spread ? "spread" : "all on one node"
-        return "\(groups) groups × \(inFlight) in flight, \(payloadSizeBytes) B, "
+        let load =
+            rate.map { "\(groups) groups, \(Report.count($0))/s offered" }
+            ?? "\(groups) groups × \(inFlight) in flight"
+        let skew = skew > 0 ? ", skew \(Report.decimal(skew))" : ""
+        return "\(load)\(skew), \(payloadSizeBytes) B, "
             + "clients \(place), leaders \(leaders), \(Report.decimal(seconds, digits: 1)) s "
             + "after \(Report.decimal(warmupSeconds, digits: 1)) s"
-    }
-}
-
-extension ResultCheck {
-    var words: String {
-        var words: String
-        if problems.isEmpty {
-            words =
-                "passed: \(Report.count(Double(acknowledged))) writes acknowledged, each "
-                + "applied once on \(replicas) replicas"
-        } else {
-            words = "FAILED: " + problems.prefix(5).joined(separator: "; ")
-            if problems.count > 5 { words += "; and \(problems.count - 5) more" }
-        }
-        if unknown > 0 { words += "; \(unknown) with unknown outcome" }
-        if refused > 0 { words += "; \(refused) refused" }
-        return words
     }
 }
