@@ -112,9 +112,9 @@ public struct EngineConfiguration: Sendable {
         public var installLimit = 2
         public var serveLimit = 4
         /// What this node sends of snapshots in a second, in bytes.
-        public var bytesPerSecond = 64 << 20
+        public var bytesPerSecond = 16 << 20
         /// How much of a snapshot is asked for at once.
-        public var chunkSizeBytes = 256 << 10
+        public var chunkSizeBytes = 128 << 10
         /// How long an older snapshot is kept for those that are still fetching it.
         public var retention = Nanoseconds.seconds(600)
         public init() {}

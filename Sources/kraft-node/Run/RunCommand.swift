@@ -52,7 +52,9 @@ struct RunCommand: AsyncParsableCommand {
     var snapshotBytes: String?
     @Option(help: "… or after so much time, if anything came; 0 is off. (default: 0)")
     var snapshotIntervalMs: String?
-    @Option(help: "Bytes of snapshots written, and sent, in a second. (default: 67108864)")
+    @Option(
+        help: "Bytes of snapshots sent in a second; a quarter of those written. (default: 16777216)"
+    )
     var snapshotRateBytes: String?
     @Option(help: "Size of a file of the log, from 8388608. (default: 33554432)")
     var logSegmentBytes: String?

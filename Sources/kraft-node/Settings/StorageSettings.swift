@@ -41,7 +41,8 @@ struct StorageSettings: Equatable {
             configuration.snapshots.tailSizeBytes, snapshotBytes / 8)
         configuration.snapshots.interval = .milliseconds(snapshotMilliseconds)
         configuration.snapshots.bytesPerSecond = snapshotRate
-        configuration.snapshotWriteBytesPerSecond = snapshotRate
+        // Its own can't wait as long: the log grows meanwhile.
+        configuration.snapshotWriteBytesPerSecond = 4 * snapshotRate
         // Segments are whole blocks.
         configuration.log.segmentSizeBytes = logSegmentBytes & ~4_095
         configuration.log.budgetSizeBytes = logBudgetBytes

@@ -63,6 +63,7 @@ struct SettingsTests {
         #expect(configuration.snapshots.sizeLimitBytes == 1_024)
         #expect(configuration.snapshots.interval == .seconds(60))
         #expect(configuration.snapshots.bytesPerSecond == 100_000)
+        #expect(configuration.snapshotWriteBytesPerSecond == 400_000)
         #expect(configuration.log.segmentSizeBytes == 8 << 20)
         #expect(configuration.log.budgetSizeBytes == 99_999_999)
         _ = try KraftMultiRaft(configuration)
