@@ -70,8 +70,8 @@ final class TestCluster: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-    /// Ports that are free, from below those that the system gives to outgoing connections: nobody
-    /// else takes them by chance while a node is down.
+    /// Ports that are free, from below those that the system gives to outgoing connections, and from
+    /// which other tests start nodes (20,000 and above): nobody takes them by chance meanwhile.
     static func freeAddresses(_ count: Int) async throws -> [NodeID: String] {
         let loop = try EventLoop()
         try loop.start()
@@ -95,7 +95,7 @@ final class TestCluster: Sendable {
 
     private static func nextPort() -> Int {
         let offset = portCounter.add(1, ordering: .relaxed).newValue
-        return 10_000 + (Int(ProcessInfo.processInfo.processIdentifier) * 61 + offset) % 20_000
+        return 10_000 + (Int(ProcessInfo.processInfo.processIdentifier) * 61 + offset) % 10_000
     }
 
     func configuration(_ node: NodeID) throws -> KraftConfiguration {
