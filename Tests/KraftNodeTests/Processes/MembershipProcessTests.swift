@@ -61,8 +61,10 @@ extension ProcessTests {
             let left = try await cluster.leave(old, askedOf: old == 1 ? 1 : new)
             #expect(left.status == 200, "\(left.text)")
             #expect(try await cluster.leave(old, askedOf: new).status == 200)
-            // Who has left serves nothing, and says so.
-            #expect(try await cluster.send(.GET, "/readyz", to: old).status == 503)
+            // Who has left serves nothing, and says so as soon as the news has reached it.
+            _ = try await eventually("node \(old) to hear that it has left") {
+                try await cluster.send(.GET, "/readyz", to: old).status == 503 ? true : nil
+            }
             #expect(try await cluster.terminate(old) == 0)
         }
 
