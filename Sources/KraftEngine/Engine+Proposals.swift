@@ -223,7 +223,7 @@ extension Engine {
     ) {
         let origin = Origin.peer(
             peers[place].node, peers[place].connection, request: header.request)
-        guard let slot = table.slot(of: header.group) else {
+        guard let slot = slot(ofGroup: header.group) else {
             return refuse(origin, .groupNotFound)
         }
         guard groups[slot].raft.isLeader else {

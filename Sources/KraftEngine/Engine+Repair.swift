@@ -57,7 +57,7 @@ extension Engine {
         _ place: Int, _ told: NodeMessage.UnknownReplica, now: Instant
     ) {
         let replica = Replica(peers[place].node, told.replica)
-        guard let slot = table.slot(of: told.group), !groups[slot].isStopped,
+        guard let slot = slot(ofGroup: told.group), !groups[slot].isStopped,
             !groups[slot].isDamaged
         else { return }
         let isMember = groups[slot].raft.onDamaged(replica, effects: &raftEffects)

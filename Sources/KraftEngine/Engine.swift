@@ -17,7 +17,7 @@ public struct Engine: ~Copyable {
 
     let configuration: EngineConfiguration
     let wire: any WireFormat
-    let raftOptions: Raft.Options
+    let raftOptions: Raft.SharedOptions
     let boot: UInt64
     var dice: Dice
 
@@ -25,14 +25,15 @@ public struct Engine: ~Copyable {
     var groups = Slab<Group>()
     var isLive: [Bool] = []
     var freeSlots: [Int] = []
-    var table = GroupTable()
-    var slotOfName: [GroupName: Int] = [:]  // ordered: looked up only
+    var ids = SlotTable()
+    var names = SlotTable()
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
     /// Replicas that were members once: none of them up to this one may live again.
     var formerReplicas: [GroupID: ReplicaID] = [:]  // ordered: looked up only
     /// How changes ended in groups that this node was removed from in this life.
     var formerChanges: [GroupName: [Membership.FinishedChange]] = [:]  // ordered: looked up only
     var nextSerial: UInt64 = 1
+    var beginnings = Beginnings()
 
     // Links.
     var peers: [Peer] = []
@@ -127,7 +128,7 @@ public struct Engine: ~Copyable {
         options.appendWindowEntries = configuration.limits.appendWindowEntries
         options.appendWindowBytes = configuration.limits.appendWindowBytes
         options.catchUpTimeout = configuration.timing.catchUpTimeout
-        raftOptions = options
+        raftOptions = Raft.SharedOptions(options)
         let store = recovered.store
         // A life whose record is lost counts, too.
         let lives = max(

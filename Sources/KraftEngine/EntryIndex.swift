@@ -21,23 +21,31 @@ struct EntryIndex {
     struct Share: Hashable {
         var segment: UInt64
         var byteCount: Int
+
+        static var none: Share { Share(segment: 0, byteCount: 0) }
     }
 
     /// Ascending, without gaps; the first may begin before the group's first entry.
     private(set) var runs: [Run] = []
-    /// Of the segments that hold runs, ascending.
-    private(set) var shares: [Share] = []
+    /// Of the last segment that holds runs: an idle group has no other. Without bytes where there
+    /// is none.
+    private var newest = Share.none
+    /// Of the others, ascending.
+    private var older: [Share] = []
 
     init() {}
 
     /// The group's first index that has a place.
     var first: LogIndex? { runs.first?.first }
     /// The oldest segment that holds any of it.
-    var oldestSegment: UInt64? { shares.first?.segment }
-    var byteCount: Int { shares.reduce(0) { $0 + $1.byteCount } }
+    var oldestSegment: UInt64? {
+        older.first?.segment ?? (newest.byteCount == 0 ? nil : newest.segment)
+    }
+    var byteCount: Int { older.reduce(newest.byteCount) { $0 + $1.byteCount } }
 
     func byteCount(in segment: UInt64) -> Int {
-        shares.first { $0.segment == segment }?.byteCount ?? 0
+        if newest.segment == segment { return newest.byteCount }
+        return older.first { $0.segment == segment }?.byteCount ?? 0
     }
 
     /// Adds a run; whatever stands at its first index or behind is void.
@@ -74,7 +82,8 @@ struct EntryIndex {
 
     mutating func removeAll() {
         runs = []
-        shares = []
+        newest = .none
+        older = []
     }
 
     /// The entries from `first` to the end of their run stand at `position` now. Those before them in
@@ -92,29 +101,35 @@ struct EntryIndex {
 
     private mutating func hold(_ run: Run) {
         let segment = run.segment
-        guard let last = shares.last, last.segment >= segment else {
-            shares.append(Share(segment: segment, byteCount: run.recordSize))
+        if newest.byteCount == 0 || newest.segment < segment {
+            if newest.byteCount > 0 { older.append(newest) }
+            newest = Share(segment: segment, byteCount: run.recordSize)
             return
         }
-        if last.segment == segment {
-            shares[shares.count - 1].byteCount += run.recordSize
+        if newest.segment == segment {
+            newest.byteCount += run.recordSize
             return
         }
         // Only while a log is recovered: what is written goes to the log's end.
-        let place = shares.firstIndex { $0.segment >= segment } ?? 0
-        if shares[place].segment == segment {
-            shares[place].byteCount += run.recordSize
+        let place = older.firstIndex { $0.segment >= segment } ?? older.count
+        if place < older.count, older[place].segment == segment {
+            older[place].byteCount += run.recordSize
         } else {
-            shares.insert(Share(segment: segment, byteCount: run.recordSize), at: place)
+            older.insert(Share(segment: segment, byteCount: run.recordSize), at: place)
         }
     }
 
     private mutating func release(_ run: Run) {
-        guard let place = shares.lastIndex(where: { $0.segment == run.segment }) else {
+        if newest.segment == run.segment {
+            newest.byteCount -= run.recordSize
+            if newest.byteCount == 0 { newest = older.popLast() ?? .none }
+            return
+        }
+        guard let place = older.lastIndex(where: { $0.segment == run.segment }) else {
             preconditionFailure("a run in no segment")
         }
-        shares[place].byteCount -= run.recordSize
-        if shares[place].byteCount == 0 { shares.remove(at: place) }
+        older[place].byteCount -= run.recordSize
+        if older[place].byteCount == 0 { older.remove(at: place) }
     }
 
     /// The place in `runs` of the run that holds `index`.

@@ -32,23 +32,25 @@ struct EntryIndexTests {
         }
     }
 
-    @Test("a slot is found by its group's id, whatever came and went")
+    @Test("a slot is found by its hash, whatever came and went")
     func table() {
         var dice = Dice(seed: 9)
-        var table = GroupTable()
-        var naive: [GroupID: Int] = [:]
+        var table = SlotTable()
+        var hashes: [Int] = []
+        var naive: [Int: Int] = [:]
         for step in 0..<20_000 {
-            // Ids that collide in their low bits.
-            let id = GroupID((dice.next() % 400) << 32 | dice.next() % 3)
-            if naive[id] != nil {
-                table.remove(id)
-                naive[id] = nil
+            // They collide in their low bits.
+            let hash = Int((dice.next() % 400) << 32 | dice.next() % 3)
+            hashes.append(hash)
+            if let slot = naive[hash] {
+                table.remove(slot, hash: hash)
+                naive[hash] = nil
             } else {
-                table.insert(id, slot: step)
-                naive[id] = step
+                table.insert(step, hash: hash) { hashes[$0] }
+                naive[hash] = step
             }
-            let other = GroupID((dice.next() % 400) << 32 | dice.next() % 3)
-            #expect(table.slot(of: other) == naive[other])
+            let other = Int((dice.next() % 400) << 32 | dice.next() % 3)
+            #expect(table.slot(hash: other) { hashes[$0] == other } == naive[other])
         }
     }
 }
