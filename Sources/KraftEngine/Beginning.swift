@@ -28,7 +28,7 @@ struct Beginnings {
     mutating func shared(_ membership: Membership) -> Beginning {
         if let beginning = known[membership] { return beginning }
         // Who holds one of those keeps it.
-        if known.count >= Beginnings.limit { known = [:] }
+        if known.count >= Beginnings.limit { known.removeAll() }
         let beginning = Beginning(membership)
         known[membership] = beginning
         return beginning

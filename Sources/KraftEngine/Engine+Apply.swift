@@ -214,7 +214,7 @@ extension Engine {
     }
 
     private mutating func finishApply(_ slot: Int, upTo last: LogIndex) {
-        if !groups[slot].orphaned.isEmpty { settleOrphans(slot, upTo: last) }
+        if groups[slot].hasOrphaned { settleOrphans(slot, upTo: last) }
         while let pending = groups[slot].pending.first, pending.index <= last {
             dropOverwritten(slot)
         }

@@ -181,7 +181,12 @@ extension Engine {
 
     /// Ids are hashes themselves.
     private static func hash(_ id: GroupID) -> Int { Int(truncatingIfNeeded: id.rawValue) }
-    private static func hash(_ name: GroupName) -> Int { name.hashValue }
+    private static func hash(_ name: GroupName) -> Int {
+        var string = name.string
+        return string.withUTF8 {
+            Int(truncatingIfNeeded: XXH64($0.baseAddress, $0.count, 0))
+        }
+    }
 
     /// For the path of every message.
     @inline(__always)

@@ -211,4 +211,9 @@ extension Group {
     }
 
     private var hasSeldom: Bool { seldom.state != nil }
+
+    // Asked in every turn: no array is handed out for that.
+    var hasOrphaned: Bool { !(seldom.state?.pointee.orphaned.isEmpty ?? true) }
+    var hasSnapshotWaiters: Bool { !(seldom.state?.pointee.snapshotWaiters.isEmpty ?? true) }
+    var hasDamagedMembers: Bool { !(seldom.state?.pointee.damagedMembers.isEmpty ?? true) }
 }

@@ -120,7 +120,8 @@ struct Group: ~Copyable {
     /// It keeps terms, but no data: there is nothing to apply or to read.
     var isWitness: Bool { raft.isWitness }
     var waitingCount: Int {
-        pending.count + orphaned.count + parked.count + reads.count + changes.count + stagedCount
+        let seldom = seldom.state.map { $0.pointee.orphaned.count + $0.pointee.changes.count }
+        return pending.count + parked.count + reads.count + stagedCount + (seldom ?? 0)
     }
 }
 

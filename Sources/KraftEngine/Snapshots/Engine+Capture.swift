@@ -95,7 +95,7 @@ extension Engine {
         let applied =
             groups[slot].isWitness ? groups[slot].raft.commitIndex : groups[slot].appliedIndex
         let held = groups[slot].raft.snapshot.index
-        if !groups[slot].snapshotWaiters.isEmpty { return true }
+        if groups[slot].hasSnapshotWaiters { return true }
         guard turnTime >= groups[slot].nextCapture else { return false }
         if groups[slot].isSnapshotRotten { return true }
         guard applied > held else { return false }
