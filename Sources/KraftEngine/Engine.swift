@@ -25,6 +25,7 @@ public struct Engine: ~Copyable {
     var groups = Slab<Group>()
     var isLive: [Bool] = []
     var freeSlots: [Int] = []
+    var nextRoom = 0
     var ids = SlotTable()
     var names = SlotTable()
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
@@ -287,9 +288,20 @@ public struct Engine: ~Copyable {
         if now >= nodeDeadline {
             checkDisk(now: now)
             tickLinks(now: now)
+            giveRoomBack()
         }
         if now >= nextScan { scanAwake(now: now) }
     }
+
+    /// A few groups a beat, all in turn: those that were busy shall not keep their queues' memory.
+    private mutating func giveRoomBack() {
+        for _ in 0..<min(groups.count, Engine.roomsGivenBack) {
+            nextRoom = nextRoom + 1 < groups.count ? nextRoom + 1 : 0
+            groups[nextRoom].giveRoomBack()
+        }
+    }
+
+    private static var roomsGivenBack: Int { 64 }
 
     /// Looks at the groups of which something is due. Groups at rest aren't in the list.
     private mutating func scanAwake(now: Instant) {

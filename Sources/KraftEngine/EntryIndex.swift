@@ -33,6 +33,9 @@ struct EntryIndex {
     /// Of the others, ascending.
     private var older: [Share] = []
 
+    /// Of more room for runs, what isn't needed is given back.
+    private static let room = 64
+
     init() {}
 
     /// The group's first index that has a place.
@@ -78,6 +81,12 @@ struct EntryIndex {
         let count = kept ?? runs.count
         for run in runs[..<count] { release(run) }
         runs.removeFirst(count)
+        guard runs.capacity > EntryIndex.room, runs.count * 4 < runs.capacity else { return }
+        // Much of it was only there because entries came faster than snapshots.
+        var fewer: [Run] = []
+        fewer.reserveCapacity(runs.count)
+        fewer += runs
+        runs = fewer
     }
 
     mutating func removeAll() {

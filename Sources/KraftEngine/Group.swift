@@ -116,6 +116,13 @@ struct Group: ~Copyable {
         (raft.role == .leader ? waitingCount : parked.count + reads.count) < limit
     }
 
+    /// Memory that it took while it was busy.
+    mutating func giveRoomBack() {
+        if pending.isEmpty { pending = [] }
+        if parked.isEmpty { parked = [] }
+        if reads.isEmpty { reads = [] }
+    }
+
     var isRunning: Bool { isOpened && !isStopped }
     /// It keeps terms, but no data: there is nothing to apply or to read.
     var isWitness: Bool { raft.isWitness }
