@@ -37,7 +37,7 @@ extension Engine {
         let first = groups[slot].appliedIndex.next
         let commit = groups[slot].raft.commitIndex
         guard first <= commit, let place = groups[slot].index.place(of: first) else { return nil }
-        let run = groups[slot].index.runs[place]
+        let run = groups[slot].index.run(at: place)
         guard let payload = log.payload(at: run.position, count: Int(run.payloadCount)) else {
             requestEntries(slot, at: first)
             return nil

@@ -315,8 +315,8 @@ extension Engine {
         guard var place = groups[slot].index.place(of: first) else { return (0, 0) }
         var count = 0
         var byteCount = 0
-        while count < most, place < groups[slot].index.runs.count {
-            let run = groups[slot].index.runs[place]
+        while count < most, place < groups[slot].index.runCount {
+            let run = groups[slot].index.run(at: place)
             guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
             else { break }
             let skip = first + count - run.first
@@ -347,7 +347,7 @@ extension Engine {
         var target = target
         var copied = 0
         while copied < count {
-            let run = groups[slot].index.runs[place]
+            let run = groups[slot].index.run(at: place)
             guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
             else { preconditionFailure("entries went away between look and copy") }
             let skip = first + copied - run.first
