@@ -301,7 +301,7 @@ public struct Engine: ~Copyable {
         }
     }
 
-    private static var roomsGivenBack: Int { 64 }
+    private static var roomsGivenBack: Int { 8 }
 
     /// Looks at the groups of which something is due. Groups at rest aren't in the list.
     private mutating func scanAwake(now: Instant) {
