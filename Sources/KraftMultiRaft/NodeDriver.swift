@@ -172,6 +172,6 @@ struct DrivenGroup {
     var name: GroupName
     var box: MachineBox
     var leader = NodeID.none
+    var contradictions: UInt32 = 0
     var term = Term.zero
-    var contradictions = 0
 }
