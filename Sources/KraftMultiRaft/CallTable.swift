@@ -40,11 +40,14 @@ struct CallTable {
         let place = Int(token >> 20) & (CallTable.placeLimit - 1)
         let position = Int(token) & (CallTable.positionLimit - 1)
         precondition(place < entries.count, "a token that was never given")
-        guard let call = entries[place].call, entries[place].generation == token >> 44 else {
-            return nil
-        }
+        guard entries[place].generation == token >> 44 else { return nil }
         entries[place].missing -= 1
-        if entries[place].missing == 0 { release(place) }
+        // The last one takes the table's reference with it.
+        let isLast = entries[place].missing == 0
+        guard let call = isLast ? entries[place].call.take() : entries[place].call else {
+            preconditionFailure("a place in use without a call")
+        }
+        if isLast { release(place) }
         return (call, position)
     }
 

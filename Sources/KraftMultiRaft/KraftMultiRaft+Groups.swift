@@ -113,7 +113,7 @@ extension KraftMultiRaft {
     ) async throws(KraftError) {
         guard let runtime else { throw .notRunning(name) }
         let call = DoneCall(group: name)
-        try await call.value { _ in
+        try await call.value {
             let isTaken = runtime.loop.execute { [driver = runtime.driver] in
                 body(driver, call)
             }

@@ -4,7 +4,7 @@ extension NodeDriver {
 
     /// Gives one call's requests to the engine.
     func submit(_ submission: Submission, _ bytes: UnsafeRawBufferPointer) {
-        let call = submission.call
+        let call = submission.call.takeRetainedValue()
         guard let slot = slot(of: submission) else {
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
@@ -15,7 +15,7 @@ extension NodeDriver {
             }
             return answer(call, slot)
         }
-        guard let token = calls.add(call, count: max(1, submission.ends.count)) else {
+        guard let token = calls.add(call, count: submission.requestCount) else {
             return call.fail(
                 KraftError(.overloaded, "too many requests are under way", group: call.group))
         }
@@ -27,7 +27,11 @@ extension NodeDriver {
             engine.propose(
                 slot, command, route: submission.route, token: token,
                 deadline: submission.deadline, now: now)
-        case .proposeMany: proposeMany(submission, slot, command, token)
+        case .proposeMany:
+            guard let call = call as? ProposeManyCall else {
+                preconditionFailure("many proposals are a ProposeManyCall")
+            }
+            proposeMany(call.ends, submission, slot, command, token)
         case .read:
             engine.read(
                 slot, submission.freshness, token: token, deadline: submission.deadline, now: now)
@@ -65,11 +69,11 @@ extension NodeDriver {
     }
 
     private func proposeMany(
-        _ submission: Submission, _ slot: GroupSlot, _ commands: UnsafeRawBufferPointer,
+        _ ends: [Int], _ submission: Submission, _ slot: GroupSlot, _ commands: UnsafeRawBufferPointer,
         _ token: RequestToken
     ) {
         var start = 0
-        for (position, end) in submission.ends.enumerated() {
+        for (position, end) in ends.enumerated() {
             engine.propose(
                 slot, UnsafeRawBufferPointer(rebasing: commands[start..<end]),
                 route: submission.route, token: token + UInt64(position),

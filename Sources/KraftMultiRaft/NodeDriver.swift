@@ -133,7 +133,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     func failWaitingSubmissions() {
         queue.take(&inbound)
         for submission in inbound.submissions {
-            submission.call.fail(.notRunning(submission.call.group))
+            let call = submission.call.takeRetainedValue()
+            call.fail(.notRunning(call.group))
         }
         inbound.removeAll()
     }

@@ -1,18 +1,15 @@
 /// One query.
-final class ReadCall<S: StateMachine & Sendable>:
-    WaitingCall<Result<S.Answer, KraftError>>, @unchecked Sendable
-{
+final class ReadCall<S: StateMachine & Sendable>: AwaitedCall, @unchecked Sendable {
     private let query: S.Query
     private let wantsIndex: Bool
     /// What had been applied when it was answered, if that was wanted.
     private(set) var index = LogIndex.zero
+    private var answer: S.Answer?
 
     init(group: GroupName?, query: S.Query, wantsIndex: Bool) {
         (self.query, self.wantsIndex) = (query, wantsIndex)
         super.init(group: group)
     }
-
-    override func value(for error: KraftError) -> Result<S.Answer, KraftError> { .failure(error) }
 
     /// A read has no effect, so nothing about it can be unknown.
     override func errorOfUnknown(_ message: String) -> KraftError {
@@ -23,8 +20,10 @@ final class ReadCall<S: StateMachine & Sendable>:
         guard let box = box as? TypedMachineBox<S> else {
             return fail(KraftError(.conflict, "the group holds another type", group: group))
         }
+        guard claim() else { return }
         if wantsIndex { self.index = index() }
-        resume(.success(box.machine.answer(query)))
+        answer = box.machine.answer(query)
+        wake()
     }
 
     override func completed(
@@ -35,5 +34,12 @@ final class ReadCall<S: StateMachine & Sendable>:
         }
         let code = error.code == .outcomeUnknown ? .unavailable : error.code
         fail(KraftError(code, error.message, group: group, leader: error.leader))
+    }
+
+    /// The answer, or why there is none. For the caller, once the call has ended.
+    func get() throws(KraftError) -> S.Answer {
+        if let error { throw error }
+        guard let answer else { preconditionFailure("a read ended with nothing") }
+        return answer
     }
 }
