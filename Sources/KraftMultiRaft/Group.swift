@@ -14,6 +14,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     let slot: GroupSlot
     let queue: SubmissionQueue
     let requestTimeout: Duration
+    /// Of the group's `TypedMachineBox<S>`.
+    let boxType: ObjectIdentifier
 
     /// Replicates `command` and answers with what the state machine replied.
     ///
@@ -72,7 +74,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     public func read(
         _ query: S.Query, _ consistency: ReadConsistency = .linearizable, timeout: Duration? = nil
     ) async throws(KraftError) -> S.Answer {
-        let call = ReadCall<S>(group: name, query: query, wantsIndex: false)
+        let call = ReadCall<S>(
+            group: name, boxType: boxType, query: query, wantsIndex: false)
         let submission = submission(of: call, consistency, timeout)
         await call.ended { queue.submit(submission) }
         return try call.get()
@@ -82,7 +85,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     public func readIndexed(
         _ query: S.Query, _ consistency: ReadConsistency = .linearizable, timeout: Duration? = nil
     ) async throws(KraftError) -> (index: LogIndex, answer: S.Answer) {
-        let call = ReadCall<S>(group: name, query: query, wantsIndex: true)
+        let call = ReadCall<S>(
+            group: name, boxType: boxType, query: query, wantsIndex: true)
         let submission = submission(of: call, consistency, timeout)
         await call.ended { queue.submit(submission) }
         return (call.index, try call.get())

@@ -51,7 +51,8 @@ extension KraftMultiRaft {
         }
         return Group(
             name: entry.name, id: entry.id, slot: entry.slot, queue: runtime.queue,
-            requestTimeout: configuration.requestTimeout)
+            requestTimeout: configuration.requestTimeout,
+            boxType: ObjectIdentifier(TypedMachineBox<S>.self))
     }
 
     /// Removes a group from this node. A new one of this name will have another id.

@@ -2,12 +2,16 @@
 final class ReadCall<S: StateMachine & Sendable>: AwaitedCall, @unchecked Sendable {
     private let query: S.Query
     private let wantsIndex: Bool
+    /// `TypedMachineBox<S>`, which the handle of the group has looked up already.
+    private let boxType: ObjectIdentifier
     /// What had been applied when it was answered, if that was wanted.
     private(set) var index = LogIndex.zero
     private var answer: S.Answer?
 
-    init(group: GroupName?, query: S.Query, wantsIndex: Bool) {
-        (self.query, self.wantsIndex) = (query, wantsIndex)
+    init(
+        group: GroupName?, boxType: ObjectIdentifier, query: S.Query, wantsIndex: Bool
+    ) {
+        (self.boxType, self.query, self.wantsIndex) = (boxType, query, wantsIndex)
         super.init(group: group)
     }
 
@@ -17,10 +21,12 @@ final class ReadCall<S: StateMachine & Sendable>: AwaitedCall, @unchecked Sendab
     }
 
     override func answer(from box: MachineBox, index: @autoclosure () -> LogIndex) {
-        guard let box = box as? TypedMachineBox<S> else {
+        guard ObjectIdentifier(type(of: box)) == boxType else {
             return fail(KraftError(.conflict, "the group holds another type", group: group))
         }
         guard claim() else { return }
+        // Its type is the one that was asked for; a checked cast looks that up by name.
+        let box = unsafeDowncast(box, to: TypedMachineBox<S>.self)
         if wantsIndex { self.index = index() }
         answer = box.machine.answer(query)
         wake()

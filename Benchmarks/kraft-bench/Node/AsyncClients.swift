@@ -28,7 +28,7 @@ final class AsyncClients: Sendable {
                 let first = UInt64(start) << 40
                 let shard = shards[number % AsyncClients.shardCount]
                 number += 1
-                let task = Task(executorPreference: executor) {
+                let task = Task(executorPreference: executor) { [self] in
                     if let reads = workload.reads {
                         await read(place, group, reads, workload, shard)
                     } else {
