@@ -4,18 +4,21 @@ extension NodeDriver {
 
     /// Gives one call's requests to the engine.
     func submit(_ submission: Submission, _ bytes: UnsafeRawBufferPointer) {
-        let call = submission.call.takeRetainedValue()
         guard let slot = slot(of: submission) else {
+            let call = submission.call.takeRetainedValue()
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
         if submission.kind == .localRead {
+            let call = submission.call.takeRetainedValue()
             guard engine.holdsData(slot) else {
                 return call.fail(
                     KraftError(.unavailable, "a witness holds no data", group: call.group))
             }
             return answer(call, slot)
         }
-        guard let token = calls.add(call, count: submission.requestCount) else {
+        guard let token = calls.add(retained: submission.call, count: submission.requestCount)
+        else {
+            let call = submission.call.takeRetainedValue()
             return call.fail(
                 KraftError(.overloaded, "too many requests are under way", group: call.group))
         }
@@ -28,7 +31,7 @@ extension NodeDriver {
                 slot, command, route: submission.route, token: token,
                 deadline: submission.deadline, now: now)
         case .proposeMany:
-            guard let call = call as? ProposeManyCall else {
+            guard let call = submission.call.takeUnretainedValue() as? ProposeManyCall else {
                 preconditionFailure("many proposals are a ProposeManyCall")
             }
             proposeMany(call.ends, submission, slot, command, token)
@@ -38,7 +41,7 @@ extension NodeDriver {
         case .localRead: break
         case .proposeInSession: proposeInSession(submission, slot, command, token)
         case .changeSessions:
-            guard let call = call as? SessionCall else {
+            guard let call = submission.call.takeUnretainedValue() as? SessionCall else {
                 preconditionFailure("a change of sessions is a SessionCall")
             }
             engine.changeSessions(
@@ -69,7 +72,8 @@ extension NodeDriver {
     }
 
     private func proposeMany(
-        _ ends: [Int], _ submission: Submission, _ slot: GroupSlot, _ commands: UnsafeRawBufferPointer,
+        _ ends: [Int], _ submission: Submission, _ slot: GroupSlot,
+        _ commands: UnsafeRawBufferPointer,
         _ token: RequestToken
     ) {
         var start = 0

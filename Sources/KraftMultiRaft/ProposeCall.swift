@@ -4,7 +4,8 @@ final class ProposeCall: AwaitedCall, @unchecked Sendable {
     private(set) var index = LogIndex.zero
     /// However often it were asked again, the answer would be the same.
     private(set) var isFinal = false
-    private var bytes = ReplyBytes()
+    /// Unchecked: between the loop and the caller stands `claim`.
+    @exclusivity(unchecked) private var bytes = ReplyBytes()
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer

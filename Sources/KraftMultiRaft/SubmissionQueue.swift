@@ -71,11 +71,15 @@ final class SubmissionQueue: Sendable {
 
     /// Takes a call, or says why not: then nothing came of it.
     func submit(_ submission: Submission, _ command: ByteWriter? = nil) -> KraftError? {
-        guard let command else { return submit(submission, UnsafeRawBufferPointer(start: nil, count: 0)) }
+        guard let command else {
+            return submit(submission, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
         return command.bytes.withUnsafeBytes { submit(submission, $0) }
     }
 
-    private func submit(_ submission: Submission, _ command: UnsafeRawBufferPointer) -> KraftError? {
+    private func submit(
+        _ submission: Submission, _ command: UnsafeRawBufferPointer
+    ) -> KraftError? {
         let taken = state.withLock { state -> Taken in
             guard !state.isClosed else { return .closed }
             guard state.batch.requestCount + submission.requestCount <= requestLimit,
@@ -91,17 +95,17 @@ final class SubmissionQueue: Sendable {
             state.batch.submissions.append(submission)
             return wasEmpty ? .first : .taken
         }
+        var group: GroupName? { submission.call.takeUnretainedValue().group }
         switch taken {
         case .taken: return nil
         case .first:
             loop.wake()
             return nil
         case .closed:
-            return KraftError(
-                .unavailable, "the node is not running", group: submission.call.takeUnretainedValue().group)
+            return KraftError(.unavailable, "the node is not running", group: group)
         case .full:
             return KraftError(
-                .overloaded, "too many requests wait for the loop", group: submission.call.takeUnretainedValue().group)
+                .overloaded, "too many requests wait for the loop", group: group)
         }
     }
 

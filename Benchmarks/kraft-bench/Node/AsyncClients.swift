@@ -28,7 +28,7 @@ final class AsyncClients: Sendable {
                 let first = UInt64(start) << 40
                 let shard = shards[number % AsyncClients.shardCount]
                 number += 1
-                let task = Task(executorPreference: executor) { [self] in
+                let client: @Sendable () async -> ClientTally = { [self] in
                     if let reads = workload.reads {
                         await read(place, group, reads, workload, shard)
                     } else {
@@ -37,6 +37,13 @@ final class AsyncClients: Sendable {
                             shard)
                     }
                 }
+                // Not with a preference of nil: to look for one costs each resumption.
+                let task =
+                    if let executor {
+                        Task(executorPreference: executor) { await client() }
+                    } else {
+                        Task { await client() }
+                    }
                 tasks.withLock { $0.append(task) }
             }
         }
