@@ -290,10 +290,15 @@ public struct Engine: ~Copyable {
         if now >= nextScan { scanAwake(now: now) }
     }
 
+    /// Of very many groups that campaign at once: so many, then peers are heard again. A turn that took
+    /// longer than they wait for this node would end in campaigns without end.
+    private static let ticksPerTurn = 1_024
+
     /// Looks at the groups of which something is due. Groups at rest aren't in the list.
     private mutating func scanAwake(now: Instant) {
         nextScan = .never
         var kept = 0
+        var ticked = 0
         for place in awake.indices {
             let slot = awake[place]
             guard isLive[slot], groups[slot].wakeAt != .never else {
@@ -307,6 +312,11 @@ public struct Engine: ~Copyable {
                 continue
             }
             if isTicking(slot), groups[slot].raft.nextDeadline <= now {
+                guard ticked < Engine.ticksPerTurn else {
+                    nextScan = now
+                    continue
+                }
+                ticked += 1
                 groups[slot].raft.tick(now: now, effects: &raftEffects)
                 absorb(slot, now: now)
             }

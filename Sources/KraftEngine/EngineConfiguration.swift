@@ -135,8 +135,10 @@ public struct EngineConfiguration: Sendable {
         /// Entry bytes in one append message (at least one entry goes); never more than a quarter
         /// of a segment.
         public var appendSizeBytes = 256 << 10
-        /// Bytes queued to one peer's socket, above which no more entries are queued for it.
-        public var peerQueueBytes = 16 << 20
+        /// Bytes queued to one peer's socket, above which no more entries are queued for it. What a
+        /// follower that catches up gets at once it writes at once: much more than this makes whoever
+        /// shares its disk wait, and faster it isn't.
+        public var peerQueueBytes = 256 << 10
         /// Log bytes that wait for the disk, above which proposals are `overloaded` and followers
         /// leave entries to be sent again.
         public var logQueueBytes = 64 << 20

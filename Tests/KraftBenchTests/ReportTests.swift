@@ -36,6 +36,16 @@ struct ReportTests {
         #expect(table.contains("p99 / p99 of fdatasync         2.0 ×"))
     }
 
+    @Test("a limit's median is that of the best piece, its rare values are those of all")
+    func pieces() {
+        var (quiet, busy) = (Latencies(), Latencies())
+        quiet.record(100_000, count: 1_000)
+        busy.record(4_000_000, count: 1_000)
+        let limit = LimitsProbe.percentiles([busy, quiet, busy])
+        #expect(abs(limit.p50 - 100) < 1)
+        #expect(abs(limit.p99 - 4_000) < 10)
+    }
+
     @Test("a target is met from its limit on")
     func goals() {
         let rate = Goal.rate("writes", atLeast: 900_000)

@@ -15,7 +15,7 @@ struct ReadsRun {
 
     func measure() async throws -> ReadsReport {
         var probe = LimitsProbe()
-        try probe.run(in: folder, seconds: ReadsRun.probeSeconds)
+        try await probe.run(in: folder, seconds: ReadsRun.probeSeconds)
         progress("starting three nodes")
         let cluster = try await BenchCluster.start(
             in: folder,
@@ -44,7 +44,7 @@ struct ReadsRun {
         var check = try await ResultCheck.make(cluster, names: plan.names, tallies: written)
         check.add(reads: read)
         remains.endProcesses()
-        try probe.run(in: folder, seconds: ReadsRun.probeSeconds)
+        try await probe.run(in: folder, seconds: ReadsRun.probeSeconds)
         return ReadsReport(
             settings: settings, meter: meter, reads: read.reduce(0) { $0 + $1.readCount },
             check: check, machine: Machine(folder: folder), limits: probe.limits)

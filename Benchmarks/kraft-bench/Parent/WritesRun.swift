@@ -12,7 +12,7 @@ struct WritesRun {
 
     func measure() async throws -> WritesReport {
         var probe = LimitsProbe()
-        try probe.run(in: folder, seconds: probeSeconds)
+        try await probe.run(in: folder, seconds: probeSeconds)
         progress("starting three nodes")
         let cluster = try await BenchCluster.start(in: folder, remains)
         let plan = WritesPlan(settings, nodeCount: cluster.nodes.count)
@@ -29,7 +29,7 @@ struct WritesRun {
         let tallies = try await cluster.drain()
         let check = try await ResultCheck.make(cluster, names: plan.names, tallies: tallies)
         remains.endProcesses()
-        try probe.run(in: folder, seconds: probeSeconds)
+        try await probe.run(in: folder, seconds: probeSeconds)
         return WritesReport(
             settings: settings, meter: meter, check: check, machine: Machine(folder: folder),
             limits: probe.limits)

@@ -16,8 +16,8 @@ final class CaptureWork: @unchecked Sendable {
 
     /// What one slice writes, about.
     private static let sliceSizeBytes = 1 << 20
-    /// A file system that gets a gigabyte to sync at once lets others wait for it, the log too.
-    static let syncIntervalBytes = 8 << 20
+    /// A file system that gets much to sync at once lets others wait for it, the log too.
+    static let syncIntervalBytes = 1 << 20
 
     let name: SnapshotName
     private let folder: SnapshotFolder
