@@ -101,9 +101,15 @@ extension Group {
     /// Nil until the group's first session is opened.
     var sessions: GroupSessions? {
         get { seldom.state?.pointee.sessions }
-        set {
-            guard newValue != nil || hasSeldom else { return }
-            seldom.made().pointee.sessions = newValue
+        // Where they lie: a table that is handed out and put back is copied for each command.
+        _modify {
+            if let state = seldom.state {
+                yield &state.pointee.sessions
+            } else {
+                var none: GroupSessions?
+                yield &none
+                if let some = none { seldom.made().pointee.sessions = some }
+            }
         }
     }
     var transfer: WaitingTransfer? {
