@@ -7,6 +7,8 @@ enum ClientKind: String, ExpressibleByArgument, Codable, Sendable, CaseIterable 
     case loop
     /// Tasks that await the async API.
     case async
+    /// The same tasks, on the node's own loop by `KraftMultiRaft.taskExecutor`.
+    case asyncOnLoop = "async-on-loop"
 }
 
 /// How up to date a read has to be.

@@ -37,7 +37,7 @@ extension Engine {
         let first = groups[slot].appliedIndex.next
         let commit = groups[slot].raft.commitIndex
         guard first <= commit, let place = groups[slot].index.place(of: first) else { return nil }
-        let run = groups[slot].index.runs[place]
+        let run = groups[slot].index.run(at: place)
         guard let payload = log.payload(at: run.position, count: Int(run.payloadCount)) else {
             requestEntries(slot, at: first)
             return nil
@@ -129,8 +129,8 @@ extension Engine {
         groups[slot].isApplying = false
         settleSessions(slot, replies)
         if !groups[slot].pending.isEmpty { answer(work, replies, now: now) }
-        groups[slot].metrics.commandsApplied += UInt64(work.batch.count)
-        groups[slot].metrics.bytesApplied += UInt64(work.batch.byteCount)
+        groups[slot].commandsApplied += UInt64(work.batch.count)
+        groups[slot].bytesApplied += UInt64(work.batch.byteCount)
         finishApply(slot, upTo: work.lastIndex)
     }
 
@@ -156,7 +156,7 @@ extension Engine {
             groups[slot].pendingBytes -= pending.byteCount
             if case .gone = pending.origin { continue }
             waitingRequests -= 1
-            groups[slot].metrics.commitLatency.record(now - pending.proposedAt)
+            groups[slot].seldom.record(latency: now - pending.proposedAt)
             guard let range = replies.reply(number) else {
                 refuse(pending.origin, .malformed)
                 continue
@@ -187,10 +187,13 @@ extension Engine {
     /// Entries from `first` on were overwritten: who proposed them waits until it is settled which
     /// entries are committed there.
     mutating func orphanPending(of slot: Int, from first: LogIndex) {
+        guard let last = groups[slot].pending.last, last.index >= first else { return }
+        var orphaned = groups[slot].orphaned
         while let pending = groups[slot].pending.last, pending.index >= first {
             groups[slot].pending.removeLast()
-            groups[slot].orphaned.append(pending)
+            orphaned.append(pending)
         }
+        groups[slot].orphaned = orphaned
     }
 
     private mutating func settleOrphans(_ slot: Int, upTo last: LogIndex) {
@@ -211,7 +214,7 @@ extension Engine {
     }
 
     private mutating func finishApply(_ slot: Int, upTo last: LogIndex) {
-        if !groups[slot].orphaned.isEmpty { settleOrphans(slot, upTo: last) }
+        if groups[slot].hasOrphaned { settleOrphans(slot, upTo: last) }
         while let pending = groups[slot].pending.first, pending.index <= last {
             dropOverwritten(slot)
         }

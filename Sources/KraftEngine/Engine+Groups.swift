@@ -16,7 +16,7 @@ extension Engine {
         _ name: GroupName, voters: [NodeID], token: RequestToken, now: Instant
     ) throws(KraftError) -> GroupSlot {
         guard !isFenced else { throw KraftError(.unavailable, "the node is fenced") }
-        if let slot = slotOfName[name] {
+        if let slot = slot(named: name) {
             guard !groups[slot].isOpened else {
                 throw KraftError(.conflict, "group '\(name)' is open already", group: name)
             }
@@ -45,7 +45,7 @@ extension Engine {
                 "this node was removed from the group; it comes back when it is added again",
                 group: name)
         }
-        guard table.slot(of: id) == nil else {
+        guard slot(ofGroup: id) == nil else {
             throw KraftError(
                 .conflict, "the ids of group '\(name)' and of another collide", group: name)
         }
@@ -124,9 +124,11 @@ extension Engine {
         // Of a damaged log the entry may be missing that the snapshot ends with.
         let position = recovered.snapshot?.name.position
         let isHeld = position.map { recovered.terms.term(at: $0.index) == $0.term } ?? false
+        let beginning = beginnings.shared(recovered.base)
         let raft = Raft(
             replica: Replica(configuration.node, recovered.replica),
-            configurations: recovered.configurations, hardState: recovered.hardState,
+            configurations: beginning.sharing(recovered.configurations),
+            hardState: recovered.hardState,
             log: recovered.terms, snapshot: isHeld ? position : nil,
             options: raftOptions, seed: dice.next(),
             isWitness: recovered.isWitness, votesHeldUntil: votesHeldUntil, now: now)
@@ -134,7 +136,7 @@ extension Engine {
         let applied = recovered.snapshot == nil ? recovered.terms.base.index : .zero
         var group = Group(
             id: recovered.id, name: recovered.name, incarnation: recovered.incarnation,
-            serial: nextSerial, base: recovered.base, raft: raft, index: recovered.index,
+            serial: nextSerial, beginning: beginning, raft: raft, index: recovered.index,
             appliedIndex: applied)
         group.snapshot = recovered.snapshot
         group.lastCapture = now
@@ -160,17 +162,48 @@ extension Engine {
             isLive.append(true)
         }
         groups[slot].raft.isReluctant = isBurdened
-        table.insert(recovered.id, slot: slot)
-        slotOfName[recovered.name] = slot
+        precondition(self.slot(ofGroup: recovered.id) == nil, "a group id twice")
+        Engine.insert(slot, into: &ids, of: groups) { Engine.hash($0.id) }
+        // Of two lives of a name the later one is found.
+        if let other = self.slot(named: recovered.name) {
+            names.remove(other, hash: Engine.hash(recovered.name))
+        }
+        Engine.insert(slot, into: &names, of: groups) { Engine.hash($0.name) }
         return slot
     }
 
+    private static func insert(
+        _ slot: Int, into table: inout SlotTable, of groups: borrowing Slab<Group>,
+        hash: (borrowing Group) -> Int
+    ) {
+        table.insert(slot, hash: hash(groups[slot])) { hash(groups[$0]) }
+    }
+
+    /// Ids are hashes themselves.
+    private static func hash(_ id: GroupID) -> Int { Int(truncatingIfNeeded: id.rawValue) }
+    private static func hash(_ name: GroupName) -> Int {
+        var string = name.string
+        return string.withUTF8 {
+            Int(truncatingIfNeeded: XXH64($0.baseAddress, $0.count, 0))
+        }
+    }
+
+    /// For the path of every message.
+    @inline(__always)
+    func slot(ofGroup id: GroupID) -> Int? {
+        ids.slot(hash: Engine.hash(id)) { groups[$0].id == id }
+    }
+
+    func slot(named name: GroupName) -> Int? {
+        names.slot(hash: Engine.hash(name)) { groups[$0].name == name }
+    }
+
     public func slot(of name: GroupName) -> GroupSlot? {
-        slotOfName[name].map { GroupSlot(rawValue: $0) }
+        slot(named: name).map { GroupSlot(rawValue: $0) }
     }
 
     public func slot(of id: GroupID) -> GroupSlot? {
-        table.slot(of: id).map { GroupSlot(rawValue: $0) }
+        slot(ofGroup: id).map { GroupSlot(rawValue: $0) }
     }
 
     /// All groups of the node, ascending.
@@ -224,8 +257,8 @@ extension Engine {
         if isFormerMember { formerChanges[record.name] = groups[slot].endedChanges }
         let batch = writeGroup(.groupRemoved, record, groups[slot].id).batch
         dropSnapshots(of: slot, after: batch, now: now)
-        table.remove(groups[slot].id)
-        slotOfName[record.name] = nil
+        ids.remove(slot, hash: Engine.hash(groups[slot].id))
+        names.remove(slot, hash: Engine.hash(record.name))
         isLive[slot] = false
         reclaim.isLookWorthwhile = true
         groups[slot].isTouched = false

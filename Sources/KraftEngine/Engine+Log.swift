@@ -19,7 +19,7 @@ extension Engine {
     /// - `isReset`: what the log said of the group's entries before is void. Then `index` holds none.
     @discardableResult
     mutating func writeCheckpoint(of slot: Int, isReset: Bool) -> UInt64 {
-        precondition(!isReset || groups[slot].index.runs.isEmpty, "a reset with entries")
+        precondition(!isReset || groups[slot].index.isEmpty, "a reset with entries")
         let checkpoint = groups[slot].checkpoint(isReset: isReset)
         var writer = ByteWriter()
         checkpoint.encode(into: &writer)
@@ -185,7 +185,7 @@ extension Engine {
     /// Asks the disk for a group's entry at `index`; the group is looked at again when it is here.
     mutating func requestEntries(_ slot: Int, at index: LogIndex) {
         guard let place = groups[slot].index.place(of: index) else { return }
-        let run = groups[slot].index.runs[place]
+        let run = groups[slot].index.run(at: place)
         if log.isDamaged(at: run.position, count: Int(run.payloadCount)) {
             fence(
                 "entry \(index) of group \(groups[slot].name) at segment "

@@ -122,10 +122,10 @@ extension Engine {
     ) {
         let origin = Origin.peer(
             peers[place].node, peers[place].connection, request: forwarded.request)
-        guard let slot = table.slot(of: forwarded.group), groups[slot].raft.isLeader,
+        guard let slot = slot(ofGroup: forwarded.group), groups[slot].raft.isLeader,
             groups[slot].isRunning
         else {
-            let leader = table.slot(of: forwarded.group).map { groups[$0].raft.leader } ?? .none
+            let leader = slot(ofGroup: forwarded.group).map { groups[$0].raft.leader } ?? .none
             return sendChangeReply(
                 origin, forwarded.group, .refused(.unavailable, leader: leader), .start)
         }
@@ -136,7 +136,7 @@ extension Engine {
     }
 
     mutating func onChangeReply(_ place: Int, _ reply: NodeMessage.ChangeReply, now: Instant) {
-        guard let slot = table.slot(of: reply.group) else { return }
+        guard let slot = slot(ofGroup: reply.group) else { return }
         let node = peers[place].node
         let found = groups[slot].changes.firstIndex {
             $0.request == reply.request && $0.asked == node
@@ -285,7 +285,7 @@ extension Engine {
 
     mutating func onUnknownReplica(_ place: Int, _ unknown: NodeMessage.UnknownReplica) {
         let replica = Replica(peers[place].node, unknown.replica)
-        guard let slot = table.slot(of: unknown.group), groups[slot].raft.isLeader,
+        guard let slot = slot(ofGroup: unknown.group), groups[slot].raft.isLeader,
             let position = groups[slot].raft.membership.position(of: replica),
             !isHeldBack(replica, slot)
         else { return }
@@ -331,14 +331,14 @@ extension Engine {
         }
         if let former = formerReplicas[id], record.replica <= former { return }
         if let removed = tombstones[record.name], record.incarnation <= removed { return }
-        if let slot = table.slot(of: id) {
+        if let slot = slot(ofGroup: id) {
             // The life before was removed, and nobody told it: nothing that it holds counts.
             guard groups[slot].raft.replica.id < record.replica, !groups[slot].isApplying else {
                 return
             }
             formerReplicas[id] = groups[slot].raft.replica.id
             _ = discard(slot, isFormerMember: true, now: now)
-        } else if let slot = slotOfName[record.name] {
+        } else if let slot = slot(named: record.name) {
             // Two groups of one name: this node was told of others first, or has missed the end of an
             // earlier life. Without a log and a vote nobody has ever counted on it here.
             let here = groups[slot].incarnation
@@ -364,7 +364,7 @@ extension Engine {
     /// What was sent to the replica before it was there is lost: nobody waits for its answer.
     mutating func onReplicaBegun(_ place: Int, _ begun: NodeMessage.ReplicaBegun) {
         let replica = Replica(peers[place].node, begun.replica)
-        guard let slot = table.slot(of: begun.group), groups[slot].raft.isLeader,
+        guard let slot = slot(ofGroup: begun.group), groups[slot].raft.isLeader,
             groups[slot].raft.membership.position(of: replica) != nil
         else { return }
         groups[slot].raft.peerConnected(replica.node)
@@ -384,7 +384,7 @@ extension Engine {
     }
 
     mutating func onInquiry(_ place: Int, _ inquiry: NodeMessage.UnknownReplica, now: Instant) {
-        guard let slot = table.slot(of: inquiry.group), !groups[slot].isStopped,
+        guard let slot = slot(ofGroup: inquiry.group), !groups[slot].isStopped,
             !groups[slot].isDamaged
         else { return }
         groups[slot].raft.onInquiry(

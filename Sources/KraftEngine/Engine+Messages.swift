@@ -1,3 +1,4 @@
+import DequeModule
 import KraftRouting
 import RaftCore
 
@@ -30,7 +31,7 @@ extension Engine {
         case .readIndexRequest(let request): onReadIndexRequest(place, request, now: now)
         case .readIndexReply(let reply): onReadIndexReply(place, reply, now: now)
         case .transfer(let transfer):
-            guard let slot = table.slot(of: transfer.group) else { return }
+            guard let slot = slot(ofGroup: transfer.group) else { return }
             if transfer.target.isNone {
                 return stepDown(GroupSlot(rawValue: slot), now: now)
             }
@@ -57,7 +58,7 @@ extension Engine {
         guard entries.count <= configuration.log.segmentSizeBytes / 2 else {
             return badFrame(place, "more entries than this node's segments hold", now: now)
         }
-        guard let slot = table.slot(of: envelope.group),
+        guard let slot = slot(ofGroup: envelope.group),
             groups[slot].raft.replica.id >= envelope.to
         else { return tellUnknown(place, envelope, message) }
         // What was meant for an earlier life here, or comes to one that must go, is void.
@@ -147,7 +148,7 @@ extension Engine {
             groups[slot].isCountedAsLeader.toggle()
             groupsLed += groups[slot].isCountedAsLeader ? 1 : -1
         }
-        if groups[slot].raft.role == .candidate { groups[slot].metrics.elections += 1 }
+        if groups[slot].raft.role == .candidate { groups[slot].elections += 1 }
         if groups[slot].raft.isLeader {
             noteUnreachable(slot)
             groups[slot].raft.checkQuorum(
@@ -255,9 +256,14 @@ extension Engine {
         }
     }
 
+    private static var deferredRoom: Int { 1_024 }
+
     /// Sends what waited for batches that are durable now, and takes in the cores' own votes.
     mutating func releaseDeferred(now: Instant) {
-        for _ in 0..<deferred.count {
+        let count = deferred.count
+        // Room for a burst, as when thousands of groups elect, isn't kept.
+        defer { if count > Engine.deferredRoom, deferred.isEmpty { deferred = Deque() } }
+        for _ in 0..<count {
             guard let waiting = deferred.popFirst() else { return }
             guard isLive[waiting.slot], groups[waiting.slot].serial == waiting.serial else {
                 continue
@@ -309,8 +315,8 @@ extension Engine {
         guard var place = groups[slot].index.place(of: first) else { return (0, 0) }
         var count = 0
         var byteCount = 0
-        while count < most, place < groups[slot].index.runs.count {
-            let run = groups[slot].index.runs[place]
+        while count < most, place < groups[slot].index.runCount {
+            let run = groups[slot].index.run(at: place)
             guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
             else { break }
             let skip = first + count - run.first
@@ -341,7 +347,7 @@ extension Engine {
         var target = target
         var copied = 0
         while copied < count {
-            let run = groups[slot].index.runs[place]
+            let run = groups[slot].index.run(at: place)
             guard let payload = log.payload(at: run.position, count: Int(run.payloadCount))
             else { preconditionFailure("entries went away between look and copy") }
             let skip = first + copied - run.first

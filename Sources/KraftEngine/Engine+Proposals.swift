@@ -223,7 +223,7 @@ extension Engine {
     ) {
         let origin = Origin.peer(
             peers[place].node, peers[place].connection, request: header.request)
-        guard let slot = table.slot(of: header.group) else {
+        guard let slot = slot(ofGroup: header.group) else {
             return refuse(origin, .groupNotFound)
         }
         guard groups[slot].raft.isLeader else {
@@ -403,9 +403,8 @@ extension Engine {
     private mutating func expireOrphans(of slot: Int, now: Instant) -> Instant {
         guard !groups[slot].orphaned.isEmpty else { return .never }
         var next = Instant.never
-        let orphaned = groups[slot].orphaned
-        groups[slot].orphaned = []
-        for orphan in orphaned {
+        var kept: [PendingProposal] = []
+        for orphan in groups[slot].orphaned {
             var isGone = false
             if case .gone = orphan.origin { isGone = true }
             if isGone || orphan.deadline <= now {
@@ -416,10 +415,11 @@ extension Engine {
                     complete(orphan.origin, .unknown)
                 }
             } else {
-                groups[slot].orphaned.append(orphan)
+                kept.append(orphan)
                 next = min(next, orphan.deadline)
             }
         }
+        groups[slot].orphaned = kept
         return next
     }
 

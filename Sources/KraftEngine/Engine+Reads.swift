@@ -123,7 +123,7 @@ extension Engine {
     mutating func onReadIndexRequest(
         _ place: Int, _ request: NodeMessage.ReadIndexRequest, now: Instant
     ) {
-        guard let slot = table.slot(of: request.group), groups[slot].isRunning,
+        guard let slot = slot(ofGroup: request.group), groups[slot].isRunning,
             groups[slot].raft.isLeader
         else {
             sendReadIndex(
@@ -155,7 +155,7 @@ extension Engine {
     mutating func onReadIndexReply(
         _ place: Int, _ reply: NodeMessage.ReadIndexReply, now: Instant
     ) {
-        guard let slot = table.slot(of: reply.group) else { return }
+        guard let slot = slot(ofGroup: reply.group) else { return }
         let node = peers[place].node
         for number in groups[slot].reads.indices {
             guard

@@ -188,7 +188,7 @@ extension Engine {
         guard isLive[slot], groups[slot].serial == moved.serial,
             let place = groups[slot].index.place(of: moved.first)
         else { return 0 }
-        let run = groups[slot].index.runs[place]
+        let run = groups[slot].index.run(at: place)
         guard run.position == moved.position, run.last > groups[slot].raft.log.base.index else {
             return 0
         }

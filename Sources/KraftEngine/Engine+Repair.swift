@@ -57,7 +57,7 @@ extension Engine {
         _ place: Int, _ told: NodeMessage.UnknownReplica, now: Instant
     ) {
         let replica = Replica(peers[place].node, told.replica)
-        guard let slot = table.slot(of: told.group), !groups[slot].isStopped,
+        guard let slot = slot(ofGroup: told.group), !groups[slot].isStopped,
             !groups[slot].isDamaged
         else { return }
         let isMember = groups[slot].raft.onDamaged(replica, effects: &raftEffects)
@@ -75,7 +75,7 @@ extension Engine {
 
     /// A new life of a node, or a new connection to it: what it doesn't say again is over.
     mutating func forgetDamages(of node: NodeID) {
-        for slot in groups.indices where isLive[slot] && !groups[slot].damagedMembers.isEmpty {
+        for slot in groups.indices where isLive[slot] && groups[slot].hasDamagedMembers {
             groups[slot].damagedMembers.removeAll { $0.node == node }
         }
     }
@@ -98,7 +98,7 @@ extension Engine {
     // MARK: The leader
 
     func needsRepair(_ slot: Int) -> Bool {
-        !groups[slot].damagedMembers.isEmpty || !groups[slot].raft.membership.returning.isEmpty
+        groups[slot].hasDamagedMembers || !groups[slot].raft.membership.returning.isEmpty
             || repairs.contains { $0.slot == slot }
     }
 

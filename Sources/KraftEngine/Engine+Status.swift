@@ -55,8 +55,13 @@ extension Engine {
     }
 
     public func metrics(of slot: GroupSlot) -> GroupMetrics {
-        var metrics = groups[slot.rawValue].metrics
+        let place = slot.rawValue
+        var metrics = GroupMetrics()
+        metrics.commandsApplied = groups[place].commandsApplied
+        metrics.bytesApplied = groups[place].bytesApplied
+        metrics.elections = groups[place].elections
         metrics.sessions = sessionCount(of: slot)
+        if let latency = groups[place].seldom.knownLatency { metrics.commitLatency = latency }
         return metrics
     }
 

@@ -17,7 +17,7 @@ public struct Engine: ~Copyable {
 
     let configuration: EngineConfiguration
     let wire: any WireFormat
-    let raftOptions: Raft.Options
+    let raftOptions: Raft.SharedOptions
     let boot: UInt64
     var dice: Dice
 
@@ -25,14 +25,16 @@ public struct Engine: ~Copyable {
     var groups = Slab<Group>()
     var isLive: [Bool] = []
     var freeSlots: [Int] = []
-    var table = GroupTable()
-    var slotOfName: [GroupName: Int] = [:]  // ordered: looked up only
+    var nextRoom = 0
+    var ids = SlotTable()
+    var names = SlotTable()
     var tombstones: [GroupName: UInt64] = [:]  // ordered: looked up only
     /// Replicas that were members once: none of them up to this one may live again.
     var formerReplicas: [GroupID: ReplicaID] = [:]  // ordered: looked up only
     /// How changes ended in groups that this node was removed from in this life.
     var formerChanges: [GroupName: [Membership.FinishedChange]] = [:]  // ordered: looked up only
     var nextSerial: UInt64 = 1
+    var beginnings = Beginnings()
 
     // Links.
     var peers: [Peer] = []
@@ -127,7 +129,7 @@ public struct Engine: ~Copyable {
         options.appendWindowEntries = configuration.limits.appendWindowEntries
         options.appendWindowBytes = configuration.limits.appendWindowBytes
         options.catchUpTimeout = configuration.timing.catchUpTimeout
-        raftOptions = options
+        raftOptions = Raft.SharedOptions(options)
         let store = recovered.store
         // A life whose record is lost counts, too.
         let lives = max(
@@ -286,6 +288,7 @@ public struct Engine: ~Copyable {
         if now >= nodeDeadline {
             checkDisk(now: now)
             tickLinks(now: now)
+            giveRoomBack()
         }
         if now >= nextScan { scanAwake(now: now) }
     }
@@ -293,6 +296,16 @@ public struct Engine: ~Copyable {
     /// Of very many groups that campaign at once: so many, then peers are heard again. A turn that took
     /// longer than they wait for this node would end in campaigns without end.
     private static let ticksPerTurn = 1_024
+
+    /// A few groups a beat, all in turn: those that were busy shall not keep their queues' memory.
+    private mutating func giveRoomBack() {
+        for _ in 0..<min(groups.count, Engine.roomsGivenBack) {
+            nextRoom = nextRoom + 1 < groups.count ? nextRoom + 1 : 0
+            groups[nextRoom].giveRoomBack()
+        }
+    }
+
+    private static var roomsGivenBack: Int { 8 }
 
     /// Looks at the groups of which something is due. Groups at rest aren't in the list.
     private mutating func scanAwake(now: Instant) {

@@ -9,8 +9,9 @@ struct Group: ~Copyable {
     let incarnation: UInt64
     /// Tells this life of a slot from the next.
     let serial: UInt64
+    let beginning: Beginning
     /// The members before the first entry: what a newcomer is told.
-    let base: Membership
+    var base: Membership { beginning.membership }
     /// The version of the group's borders; part of its replicated state.
     var epoch: Epoch = .first
 
@@ -25,6 +26,22 @@ struct Group: ~Copyable {
     var isApplying = false
     /// It stands in the engine's queue of groups to apply.
     var isApplyQueued = false
+    /// The turn's end looks at it.
+    var isTouched = false
+    /// This replica is no member any more: it goes when it has applied what is committed.
+    var isLeaving = false
+    /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
+    /// until another takes its place.
+    var isDamaged = false
+    /// It stands in the engine's list of groups of which something will be due.
+    var isAwake = false
+    /// It stands in the queue for a snapshot.
+    var isCaptureQueued = false
+    /// The file of its snapshot can't be read, though the state is in memory: another must be made.
+    var isSnapshotRotten = false
+    /// It holds a segment of the log that should go: snapshot its state soon, and keep no entries
+    /// for others behind it.
+    var isSnapshotWanted = false
 
     /// The batch of its newest term and vote: what must wait for durability waits for this one.
     var hardStateBatch: UInt64 = 0
@@ -33,7 +50,6 @@ struct Group: ~Copyable {
     var hardStateAt = LogPosition(rawValue: 0)
 
     // Within a turn.
-    var isTouched = false
     var firstStaged: Int32 = -1
     var lastStaged: Int32 = -1
     var stagedCount = 0
@@ -41,83 +57,37 @@ struct Group: ~Copyable {
     // Who waits. All bounded by `EngineConfiguration.Limits`.
     /// In this node's log, ascending in index.
     var pending = Deque<PendingProposal>()
-    /// Their entries were overwritten here, but may live on elsewhere: settled when their index is
-    /// applied.
-    var orphaned: [PendingProposal] = []
     var pendingBytes = 0
     var parked = Deque<ParkedProposal>()
-    /// A node that was taken for the leader refused: wait until then, or for news.
-    var parkedUntil: Instant = .zero
     var reads = Deque<WaitingRead>()
     /// How many at the end of `reads` have neither ticket nor question yet.
     var newReads = 0
-    var transfer: WaitingTransfer?
-    var changes: [WaitingChange] = []
-    /// Changes of members that were seen to end, oldest first.
-    var finishedChanges: [Membership.FinishedChange] = []
     static let finishedLimit = 16
     /// All changes of which this replica knows how they ended.
     var endedChanges: [Membership.FinishedChange] {
         finishedChanges + [raft.configurations[0].membership.finished].compactMap { $0 }
     }
 
-    /// All that was committed at `freshSince` stands up to `freshIndex`: for reads that may be as
-    /// old as that.
-    var freshIndex: LogIndex = .zero
-    var freshSince: Instant?
-
-    /// This replica is no member any more: it goes when it has applied what is committed.
-    var isLeaving = false
-
-    /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads
-    /// until another takes its place.
-    var isDamaged = false
-    /// Members that said so of themselves.
-    var damagedMembers: [Replica] = []
-    /// Of members that this node added as the leader.
-    var vouchers: [Voucher] = []
-    /// The leader takes the next step of a repair not before then.
-    var nextRepair: Instant = .zero
+    /// What most groups don't have.
+    var seldom = SeldomBox()
     /// When a damaged replica says so again, or a leader goes on with a repair.
     var repairDeadline: Instant = .never
 
-    /// Nil until the group's first session is opened.
-    var sessions: GroupSessions?
-
     /// When something of it is due; the engine looks at it then.
     var wakeAt: Instant = .never
-    var isAwake = false
     /// Lower bound of the deadlines of those who wait.
     var requestDeadline: Instant = .never
 
     // Snapshots.
-    /// Nil: as the configuration says.
-    var snapshotPolicy: SnapshotPolicy?
-    /// One that is being made.
-    var capture: SnapshotName?
-    /// It stands in the queue for that.
-    var isCaptureQueued = false
     var lastCapture: Instant = .zero
-    /// After a failure: not before then.
-    var nextCapture: Instant = .zero
     /// What its entries have taken of the log since the last one.
     var bytesSinceCapture = 0
-    /// Who asked for one.
-    var snapshotWaiters: [SnapshotWaiter] = []
-    /// The machine is being brought to this one's state: nothing is applied to or asked of it.
-    var restoring: SnapshotName?
     var isRestoring: Bool { restoring != nil }
-    /// The last that a leader offered, while this replica needs it.
-    var offer: SnapshotOffer?
-    /// The file of its snapshot can't be read, though the state is in memory: another must be made.
-    var isSnapshotRotten = false
-    /// The newest snapshot that is durable here.
-    var snapshot: SnapshotReference?
-    /// It holds a segment of the log that should go: snapshot its state soon, and keep no entries
-    /// for others behind it.
-    var isSnapshotWanted = false
 
-    var metrics = GroupMetrics()
+    // Counters of `GroupMetrics`.
+    var commandsApplied: UInt64 = 0
+    var bytesApplied: UInt64 = 0
+    var elections: UInt64 = 0
 
     /// What the log says of its beginning.
     var record: GroupRecord {
@@ -146,11 +116,19 @@ struct Group: ~Copyable {
         (raft.role == .leader ? waitingCount : parked.count + reads.count) < limit
     }
 
+    /// Memory that it took while it was busy.
+    mutating func giveRoomBack() {
+        if pending.isEmpty { pending = [] }
+        if parked.isEmpty { parked = [] }
+        if reads.isEmpty { reads = [] }
+    }
+
     var isRunning: Bool { isOpened && !isStopped }
     /// It keeps terms, but no data: there is nothing to apply or to read.
     var isWitness: Bool { raft.isWitness }
     var waitingCount: Int {
-        pending.count + orphaned.count + parked.count + reads.count + changes.count + stagedCount
+        let seldom = seldom.state.map { $0.pointee.orphaned.count + $0.pointee.changes.count }
+        return pending.count + parked.count + reads.count + stagedCount + (seldom ?? 0)
     }
 }
 
@@ -215,60 +193,4 @@ struct WaitingTransfer {
     var token: RequestToken
     var deadline: Instant
     var nextTry: Instant
-}
-
-/// Dense look-up of slots by group id: open addressing, for the path of every message.
-struct GroupTable {
-    private var keys: [UInt64] = Array(repeating: 0, count: 16)
-    private var slots: [Int32] = Array(repeating: -1, count: 16)
-    private var used = 0
-
-    /// -1 where no group is, -2 where one was removed.
-    func slot(of id: GroupID) -> Int? {
-        let mask = keys.count - 1
-        var place = Int(truncatingIfNeeded: id.rawValue) & mask
-        while slots[place] != -1 {
-            if slots[place] >= 0, keys[place] == id.rawValue { return Int(slots[place]) }
-            place = (place + 1) & mask
-        }
-        return nil
-    }
-
-    mutating func insert(_ id: GroupID, slot: Int) {
-        precondition(self.slot(of: id) == nil, "a group id twice")
-        if (used + 1) * 2 > keys.count { grow() }
-        place(id.rawValue, Int32(slot))
-    }
-
-    mutating func remove(_ id: GroupID) {
-        let mask = keys.count - 1
-        var place = Int(truncatingIfNeeded: id.rawValue) & mask
-        while slots[place] != -1 {
-            if slots[place] >= 0, keys[place] == id.rawValue {
-                slots[place] = -2
-                return
-            }
-            place = (place + 1) & mask
-        }
-    }
-
-    private mutating func place(_ key: UInt64, _ slot: Int32) {
-        let mask = keys.count - 1
-        var place = Int(truncatingIfNeeded: key) & mask
-        while slots[place] != -1 { place = (place + 1) & mask }
-        keys[place] = key
-        slots[place] = slot
-        used += 1
-    }
-
-    private mutating func grow() {
-        let old = (keys, slots)
-        let live = old.1.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
-        var size = 16
-        while size < (live + 1) * 4 { size *= 2 }
-        keys = Array(repeating: 0, count: size)
-        slots = Array(repeating: -1, count: size)
-        used = 0
-        for (key, slot) in zip(old.0, old.1) where slot >= 0 { place(key, slot) }
-    }
 }

@@ -1,9 +1,7 @@
-import Synchronization
-
 /// A caller that waits for the loop. The loop answers it once; a cancelled task may be quicker.
 ///
-/// `@unchecked Sendable`: what is not behind `phase` belongs to the caller until the call is
-/// submitted, and to the loop from then on.
+/// `@unchecked Sendable`: what a call holds belongs to the caller until the call is submitted,
+/// to the loop from then on, and to the caller again when it has ended: see `AwaitedCall`.
 class Call: @unchecked Sendable {
     let group: GroupName?
 
@@ -25,64 +23,6 @@ class Call: @unchecked Sendable {
 
     /// The node ends while the call's requests are with the engine.
     func abandon() { preconditionFailure("abstract") }
-}
-
-/// Who may resume a call's continuation: whoever takes the phase from `waiting` to `ended`.
-private enum Phase {
-    static let created: UInt8 = 0
-    static let waiting: UInt8 = 1
-    static let ended: UInt8 = 2
-}
-
-/// A call with a caller that awaits one value.
-class WaitingCall<Value: Sendable>: Call, @unchecked Sendable {
-    private let phase = Atomic(Phase.created)
-    private var continuation: UnsafeContinuation<Value, Never>?
-
-    /// What the caller gets for an error of the whole call.
-    func value(for error: KraftError) -> Value { preconditionFailure("abstract") }
-
-    final override func fail(_ error: KraftError) { resume(value(for: error)) }
-
-    /// A read turns this into an error that says what holds for reads.
-    func errorOfUnknown(_ message: String) -> KraftError {
-        KraftError(.outcomeUnknown, message, group: group)
-    }
-
-    final override func abandon() {
-        fail(errorOfUnknown("the node shut down while the request was under way"))
-    }
-
-    final func resume(_ value: Value) {
-        guard phase.exchange(Phase.ended, ordering: .acquiringAndReleasing) == Phase.waiting
-        else { return }
-        continuation?.resume(returning: value)
-        continuation = nil
-    }
-
-    /// Hands the call over by `submit`, and waits for its value. Returns at once when the task is
-    /// cancelled.
-    final func value(
-        submit: (WaitingCall<Value>) -> KraftError?
-    ) async -> Value {
-        await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                self.continuation = continuation
-                let (isWaiting, _) = phase.compareExchange(
-                    expected: Phase.created, desired: Phase.waiting,
-                    ordering: .acquiringAndReleasing)
-                guard isWaiting else {
-                    let error = KraftError(
-                        .unavailable, "the task was cancelled before the request was made",
-                        group: group)
-                    return continuation.resume(returning: value(for: error))
-                }
-                if let refusal = submit(self) { fail(refusal) }
-            }
-        } onCancel: {
-            fail(errorOfUnknown("the task was cancelled while the request was under way"))
-        }
-    }
 }
 
 /// A request that ends with "done" or an error: creation, removal, transfer.

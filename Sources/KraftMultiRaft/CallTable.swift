@@ -9,7 +9,9 @@ struct CallTable {
     private static let generationMask: UInt64 = 0x7_FFFF
 
     private struct Entry {
-        var call: Call?
+        /// Retained while it is here. Unmanaged, so that a call passes through without being touched:
+        /// its memory was last another thread's.
+        var call: Unmanaged<Call>?
         /// Never 0, so that no token is.
         var generation: UInt64 = 1
         var missing = 0
@@ -21,6 +23,14 @@ struct CallTable {
     /// Room for a call of `count` requests: the token of the first; the others follow it. Nil when
     /// the table is full.
     mutating func add(_ call: Call, count: Int = 1) -> RequestToken? {
+        let retained = Unmanaged.passRetained(call)
+        let token = add(retained: retained, count: count)
+        if token == nil { retained.release() }
+        return token
+    }
+
+    /// As `add`; takes over the caller's reference, unless the table is full.
+    mutating func add(retained call: Unmanaged<Call>, count: Int = 1) -> RequestToken? {
         precondition((1...CallTable.positionLimit).contains(count))
         let place: Int
         if let last = free.popLast() {
@@ -40,15 +50,19 @@ struct CallTable {
         let place = Int(token >> 20) & (CallTable.placeLimit - 1)
         let position = Int(token) & (CallTable.positionLimit - 1)
         precondition(place < entries.count, "a token that was never given")
-        guard let call = entries[place].call, entries[place].generation == token >> 44 else {
-            return nil
-        }
+        guard entries[place].generation == token >> 44 else { return nil }
         entries[place].missing -= 1
-        if entries[place].missing == 0 { release(place) }
-        return (call, position)
+        // The last one takes the table's reference with it.
+        let isLast = entries[place].missing == 0
+        guard let call = entries[place].call else {
+            preconditionFailure("a place in use without a call")
+        }
+        guard isLast else { return (call.takeUnretainedValue(), position) }
+        empty(place)
+        return (call.takeRetainedValue(), position)
     }
 
-    private mutating func release(_ place: Int) {
+    private mutating func empty(_ place: Int) {
         entries[place].call = nil
         let next = (entries[place].generation + 1) & CallTable.generationMask
         entries[place].generation = next == 0 ? 1 : next
@@ -60,8 +74,8 @@ struct CallTable {
         var calls: [Call] = []
         for place in entries.indices {
             guard let call = entries[place].call else { continue }
-            calls.append(call)
-            release(place)
+            calls.append(call.takeRetainedValue())
+            empty(place)
         }
         return calls
     }

@@ -14,6 +14,8 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     let slot: GroupSlot
     let queue: SubmissionQueue
     let requestTimeout: Duration
+    /// Of the group's `TypedMachineBox<S>`.
+    let boxType: ObjectIdentifier
 
     /// Replicates `command` and answers with what the state machine replied.
     ///
@@ -23,20 +25,22 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
     public func propose(
         _ command: S.Command, route: Epoch? = nil, timeout: Duration? = nil
     ) async throws(KraftError) -> S.Reply {
-        try await proposeIndexed(command, route: route, timeout: timeout).reply
+        let call = ProposeCall(group: name)
+        let bytes = ByteWriter(of: command)
+        let submission = submission(.propose, call, route: route, timeout: timeout)
+        await call.ended { queue.submit(submission, bytes) }
+        return try call.reply()
     }
 
     /// As `propose`; also says at which index the command stands in the log.
     public func proposeIndexed(
         _ command: S.Command, route: Epoch? = nil, timeout: Duration? = nil
     ) async throws(KraftError) -> (index: LogIndex, reply: S.Reply) {
-        var writer = ByteWriter(capacity: 64)
-        command.encode(into: &writer)
-        let call = ProposeCall<S.Reply>(group: name)
-        let bytes = writer
+        let call = ProposeCall(group: name)
+        let bytes = ByteWriter(of: command)
         let submission = submission(.propose, call, route: route, timeout: timeout)
-        let reply = try await call.value { _ in queue.submit(submission, bytes) }.get()
-        return (call.index, reply)
+        await call.ended { queue.submit(submission, bytes) }
+        return (call.index, try call.reply())
     }
 
     /// Proposes many commands with one hop and one continuation for all; one result each, in order.
@@ -57,46 +61,52 @@ public struct Group<S: StateMachine & Sendable>: Sendable {
             command.encode(into: &writer)
             ends.append(writer.count)
         }
-        let call = ProposeManyCall<S.Reply>(group: name, ends: ends)
+        let call = ProposeManyCall(group: name, ends: ends)
         let bytes = writer
-        let submission = submission(
-            .proposeMany, call, route: route, ends: ends, timeout: timeout)
-        return await call.value { _ in queue.submit(submission, bytes) }
+        var submission = submission(.proposeMany, call, route: route, timeout: timeout)
+        submission.requestCount = ends.count
+        let readied = submission
+        await call.ended { queue.submit(readied, bytes) }
+        return call.replies()
     }
 
     /// Answers a query from this node's state machine.
     public func read(
         _ query: S.Query, _ consistency: ReadConsistency = .linearizable, timeout: Duration? = nil
     ) async throws(KraftError) -> S.Answer {
-        try await read(query, consistency, timeout, wantsIndex: false).answer
+        let call = ReadCall<S>(
+            group: name, boxType: boxType, query: query, wantsIndex: false)
+        let submission = submission(of: call, consistency, timeout)
+        await call.ended { queue.submit(submission) }
+        return try call.get()
     }
 
     /// As `read`; also says up to which index this node had applied when it answered.
     public func readIndexed(
         _ query: S.Query, _ consistency: ReadConsistency = .linearizable, timeout: Duration? = nil
     ) async throws(KraftError) -> (index: LogIndex, answer: S.Answer) {
-        try await read(query, consistency, timeout, wantsIndex: true)
+        let call = ReadCall<S>(
+            group: name, boxType: boxType, query: query, wantsIndex: true)
+        let submission = submission(of: call, consistency, timeout)
+        await call.ended { queue.submit(submission) }
+        return (call.index, try call.get())
     }
 
-    private func read(
-        _ query: S.Query, _ consistency: ReadConsistency, _ timeout: Duration?, wantsIndex: Bool
-    ) async throws(KraftError) -> (index: LogIndex, answer: S.Answer) {
-        let call = ReadCall<S>(group: name, query: query, wantsIndex: wantsIndex)
+    private func submission(
+        of call: AwaitedCall, _ consistency: ReadConsistency, _ timeout: Duration?
+    ) -> Submission {
         let kind: Submission.Kind = consistency == .local ? .localRead : .read
         var submission = submission(kind, call, timeout: timeout)
         submission.freshness = consistency.freshness
-        let readied = submission
-        let answer = try await call.value { _ in queue.submit(readied) }.get()
-        return (call.index, answer)
+        return submission
     }
 
     func submission(
-        _ kind: Submission.Kind, _ call: Call, route: Epoch? = nil, ends: [Int] = [],
-        timeout: Duration?
+        _ kind: Submission.Kind, _ call: Call, route: Epoch? = nil, timeout: Duration?
     ) -> Submission {
         Submission(
-            kind: kind, call: call, slot: slot, group: id, route: route,
-            deadline: .after(timeout ?? requestTimeout), ends: ends)
+            kind, call, slot: slot, group: id, route: route,
+            deadline: .after(timeout ?? requestTimeout))
     }
 }
 
@@ -129,5 +139,13 @@ extension Instant {
     /// A deadline from now, on the loop's clock. Nothing but now for a timeout that isn't positive.
     static func after(_ timeout: Duration) -> Instant {
         Instant(nanoseconds: EventLoop.clock) + Nanoseconds(timeout)
+    }
+}
+
+extension ByteWriter {
+    /// With what `command` encodes itself as; most commands need no second allocation.
+    fileprivate init(of command: some BinaryCodable) {
+        self.init(capacity: 224)
+        command.encode(into: &self)
     }
 }

@@ -51,7 +51,8 @@ extension KraftMultiRaft {
         }
         return Group(
             name: entry.name, id: entry.id, slot: entry.slot, queue: runtime.queue,
-            requestTimeout: configuration.requestTimeout)
+            requestTimeout: configuration.requestTimeout,
+            boxType: ObjectIdentifier(TypedMachineBox<S>.self))
     }
 
     /// Removes a group from this node. A new one of this name will have another id.
@@ -113,7 +114,7 @@ extension KraftMultiRaft {
     ) async throws(KraftError) {
         guard let runtime else { throw .notRunning(name) }
         let call = DoneCall(group: name)
-        try await call.value { _ in
+        try await call.value {
             let isTaken = runtime.loop.execute { [driver = runtime.driver] in
                 body(driver, call)
             }

@@ -15,7 +15,7 @@ extension KraftMultiRaft {
         let deadline = Instant.after(timeout ?? configuration.requestTimeout)
         guard let runtime else { throw .notRunning(name) }
         let call = ChangeCall(group: name)
-        return try await call.value { _ in
+        return try await call.value {
             let isTaken = runtime.loop.execute { [driver = runtime.driver] in
                 driver.changeMembers(
                     name, .init(add: add, remove: remove), deadline: deadline, call: call)

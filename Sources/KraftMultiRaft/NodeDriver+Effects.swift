@@ -110,7 +110,9 @@ extension NodeDriver {
         guard let box = groups[slot.rawValue]?.box else {
             return call.fail(KraftError(.notFound, "no such group here", group: call.group))
         }
-        if let obstacle = box.obstacle(group: call.group) { return call.fail(obstacle) }
+        if box.readiness != .ready, let obstacle = box.obstacle(group: call.group) {
+            return call.fail(obstacle)
+        }
         call.answer(from: box, index: engine.appliedIndex(of: slot))
     }
 }

@@ -4,18 +4,21 @@ extension NodeDriver {
 
     /// Gives one call's requests to the engine.
     func submit(_ submission: Submission, _ bytes: UnsafeRawBufferPointer) {
-        let call = submission.call
         guard let slot = slot(of: submission) else {
+            let call = submission.call.takeRetainedValue()
             return call.fail(KraftError(.notFound, "the group was removed", group: call.group))
         }
         if submission.kind == .localRead {
+            let call = submission.call.takeRetainedValue()
             guard engine.holdsData(slot) else {
                 return call.fail(
                     KraftError(.unavailable, "a witness holds no data", group: call.group))
             }
             return answer(call, slot)
         }
-        guard let token = calls.add(call, count: max(1, submission.ends.count)) else {
+        guard let token = calls.add(retained: submission.call, count: submission.requestCount)
+        else {
+            let call = submission.call.takeRetainedValue()
             return call.fail(
                 KraftError(.overloaded, "too many requests are under way", group: call.group))
         }
@@ -27,14 +30,18 @@ extension NodeDriver {
             engine.propose(
                 slot, command, route: submission.route, token: token,
                 deadline: submission.deadline, now: now)
-        case .proposeMany: proposeMany(submission, slot, command, token)
+        case .proposeMany:
+            guard let call = submission.call.takeUnretainedValue() as? ProposeManyCall else {
+                preconditionFailure("many proposals are a ProposeManyCall")
+            }
+            proposeMany(call.ends, submission, slot, command, token)
         case .read:
             engine.read(
                 slot, submission.freshness, token: token, deadline: submission.deadline, now: now)
         case .localRead: break
         case .proposeInSession: proposeInSession(submission, slot, command, token)
         case .changeSessions:
-            guard let call = call as? SessionCall else {
+            guard let call = submission.call.takeUnretainedValue() as? SessionCall else {
                 preconditionFailure("a change of sessions is a SessionCall")
             }
             engine.changeSessions(
@@ -65,11 +72,12 @@ extension NodeDriver {
     }
 
     private func proposeMany(
-        _ submission: Submission, _ slot: GroupSlot, _ commands: UnsafeRawBufferPointer,
+        _ ends: [Int], _ submission: Submission, _ slot: GroupSlot,
+        _ commands: UnsafeRawBufferPointer,
         _ token: RequestToken
     ) {
         var start = 0
-        for (position, end) in submission.ends.enumerated() {
+        for (position, end) in ends.enumerated() {
             engine.propose(
                 slot, UnsafeRawBufferPointer(rebasing: commands[start..<end]),
                 route: submission.route, token: token + UInt64(position),

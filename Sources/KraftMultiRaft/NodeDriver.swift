@@ -10,7 +10,9 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     private static let roundLimit = 8
 
     let loop: EventLoop
-    var engine: Engine
+    /// Unchecked, as the others below: these values' methods know nothing of the driver, so no access
+    /// to one of them can begin within another; a check for each request would cost more than it.
+    @exclusivity(unchecked) var engine: Engine
     let transport: any Transport
     let files: LogFiles
     let snapshots: FileSnapshots
@@ -22,9 +24,9 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     let whenFenced: @Sendable () -> Void
 
     /// Groups with a state machine, by slot.
-    var groups: [DrivenGroup?] = []
+    @exclusivity(unchecked) var groups: [DrivenGroup?] = []
     var opening: [GroupName: [DoneCall]] = [:]
-    var calls = CallTable()
+    @exclusivity(unchecked) var calls = CallTable()
     let machines: MachineProvider?
     /// Changes of members that were begun through this node, the newest last.
     var begunChanges: [ChangeID] = []
@@ -38,7 +40,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     /// The other half of a double buffer: effects are carried out from here, so that the engine may
     /// be called meanwhile.
-    var effects = Effects()
+    @exclusivity(unchecked) var effects = Effects()
     private var inbound = SubmissionQueue.Batch()
     private var replies = ReplyBuffer()
     /// Something was given to the engine since its turn was ended last.
@@ -133,7 +135,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     func failWaitingSubmissions() {
         queue.take(&inbound)
         for submission in inbound.submissions {
-            submission.call.fail(.notRunning(submission.call.group))
+            let call = submission.call.takeRetainedValue()
+            call.fail(.notRunning(call.group))
         }
         inbound.removeAll()
     }
@@ -172,6 +175,6 @@ struct DrivenGroup {
     var name: GroupName
     var box: MachineBox
     var leader = NodeID.none
+    var contradictions: UInt32 = 0
     var term = Term.zero
-    var contradictions = 0
 }

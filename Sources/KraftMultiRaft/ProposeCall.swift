@@ -1,76 +1,136 @@
-/// One proposed command.
-final class ProposeCall<Reply: BinaryCodable>:
-    WaitingCall<Result<Reply, KraftError>>, @unchecked Sendable
-{
+/// One proposed command. Without the type of its reply, which only the caller needs.
+final class ProposeCall: AwaitedCall, @unchecked Sendable {
     /// Where the command stands in the log, once it has succeeded.
     private(set) var index = LogIndex.zero
     /// However often it were asked again, the answer would be the same.
     private(set) var isFinal = false
-
-    override func value(for error: KraftError) -> Result<Reply, KraftError> { .failure(error) }
+    /// Unchecked: between the loop and the caller stands `claim`.
+    @exclusivity(unchecked) private var bytes = ReplyBytes()
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
-        switch outcome {
-        case .done(let index, _, _):
-            self.index = index
-            isFinal = true
-        case .forgotten: isFinal = true
-        case .refused, .unknown: break
+        guard case .done(let index, _, _) = outcome else { return completed(outcome) }
+        guard claim() else { return }
+        self.index = index
+        isFinal = true
+        bytes.keep(reply)
+        wake()
+    }
+
+    private func completed(_ outcome: Completion.Outcome) {
+        guard claim() else { return }
+        if case .forgotten = outcome { isFinal = true }
+        wake(with: KraftError(outcome, group: group))
+    }
+
+    /// What the state machine replied, or why it did not. For the caller, once the call has ended.
+    func reply<Reply: BinaryCodable>() throws(KraftError) -> Reply {
+        if let error { throw error }
+        return try bytes.withBytes { bytes throws(KraftError) in
+            try Reply(reply: bytes, group: group)
         }
-        resume(Result(outcome, reply: reply, group: group))
     }
 }
 
 /// Many proposed commands with one continuation.
-final class ProposeManyCall<Reply: BinaryCodable>:
-    WaitingCall<[Result<Reply, KraftError>]>, @unchecked Sendable
-{
+final class ProposeManyCall: AwaitedCall, @unchecked Sendable {
     /// Where each command ends in the bytes that were submitted.
     let ends: [Int]
-    private var results: [Result<Reply, KraftError>]
+    private var ended: [Ended]
     private var missing: Int
+    /// The replies, one after the other as they came.
+    private var bytes: [UInt8] = []
+    private var errors: [KraftError] = []
+
+    private enum Ended {
+        case replied(start: Int, count: Int)
+        /// As the error of this place.
+        case failed(Int)
+    }
 
     init(group: GroupName?, ends: [Int]) {
         self.ends = ends
         missing = ends.count
-        let unknown = KraftError(.outcomeUnknown, "no answer came", group: group)
-        results = Array(repeating: .failure(unknown), count: ends.count)
+        ended = Array(repeating: .replied(start: 0, count: 0), count: ends.count)
         super.init(group: group)
-    }
-
-    override func value(for error: KraftError) -> [Result<Reply, KraftError>] {
-        Array(repeating: .failure(error), count: ends.count)
     }
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
-        results[position] = Result(outcome, reply: reply, group: group)
+        if case .done = outcome {
+            ended[position] = .replied(start: bytes.count, count: reply.count)
+            if reply.count > 0 { bytes.append(contentsOf: reply) }
+        } else if let error = KraftError(outcome, group: group) {
+            ended[position] = .failed(errors.count)
+            errors.append(error)
+        }
         missing -= 1
-        if missing == 0 { resume(results) }
+        if missing == 0, claim() { wake() }
+    }
+
+    /// One result for each command, in order. For the caller, once the call has ended.
+    func replies<Reply: BinaryCodable>() -> [Result<Reply, KraftError>] {
+        if let error { return Array(repeating: .failure(error), count: ends.count) }
+        var results: [Result<Reply, KraftError>] = []
+        results.reserveCapacity(ended.count)
+        bytes.withUnsafeBytes { bytes in
+            for end in ended {
+                switch end {
+                case .replied(let start, let count):
+                    let reply = UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
+                    do throws(KraftError) {
+                        results.append(.success(try Reply(reply: reply, group: group)))
+                    } catch {
+                        results.append(.failure(error))
+                    }
+                case .failed(let place): results.append(.failure(errors[place]))
+                }
+            }
+        }
+        return results
     }
 }
 
-extension Result where Success: BinaryCodable, Failure == KraftError {
-    /// Reads a completion and the bytes of its reply.
-    ///
-    /// Runs unspecialized on the loop for each proposal: no key path, tuple or closure of a generic
-    /// type may come in here, as their types would be looked up by name each time.
-    init(_ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer, group: GroupName?) {
-        guard case .done = outcome else {
-            let error = KraftError(outcome, group: group)
-            self = .failure(error ?? KraftError(.outcomeUnknown, "no outcome", group: group))
-            return
-        }
+extension BinaryCodable {
+    /// What a state machine wrote as its reply.
+    init(reply: UnsafeRawBufferPointer, group: GroupName?) throws(KraftError) {
         var reader = ByteReader(reply)
         do throws(ByteReader.Malformed) {
-            self = .success(try Success(from: &reader))
+            try self.init(from: &reader)
         } catch {
             // It has been applied: no other code may be used.
-            self = .failure(
-                KraftError(.outcomeUnknown, "applied, but its reply can't be read", group: group))
+            throw KraftError(.outcomeUnknown, "applied, but its reply can't be read", group: group)
+        }
+    }
+}
+
+/// A reply's bytes; short ones take no allocation.
+struct ReplyBytes {
+    private var short: (UInt64, UInt64, UInt64) = (0, 0, 0)
+    private var shortCount = 0
+    private var long: [UInt8] = []
+
+    mutating func keep(_ bytes: UnsafeRawBufferPointer) {
+        guard bytes.count <= MemoryLayout.size(ofValue: short) else {
+            long = Array(bytes)
+            return
+        }
+        shortCount = bytes.count
+        withUnsafeMutableBytes(of: &short) { $0.copyMemory(from: bytes) }
+    }
+
+    func withBytes<Value, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        guard long.isEmpty else {
+            return try long.withUnsafeBufferPointer { bytes throws(Failure) in
+                try body(UnsafeRawBufferPointer(bytes))
+            }
+        }
+        return try withUnsafePointer(to: short) { bytes throws(Failure) in
+            try body(UnsafeRawBufferPointer(start: bytes, count: shortCount))
         }
     }
 }

@@ -1,18 +1,19 @@
 /// One query.
-final class ReadCall<S: StateMachine & Sendable>:
-    WaitingCall<Result<S.Answer, KraftError>>, @unchecked Sendable
-{
+final class ReadCall<S: StateMachine & Sendable>: AwaitedCall, @unchecked Sendable {
     private let query: S.Query
     private let wantsIndex: Bool
+    /// `TypedMachineBox<S>`, which the handle of the group has looked up already.
+    private let boxType: ObjectIdentifier
     /// What had been applied when it was answered, if that was wanted.
     private(set) var index = LogIndex.zero
+    private var answer: S.Answer?
 
-    init(group: GroupName?, query: S.Query, wantsIndex: Bool) {
-        (self.query, self.wantsIndex) = (query, wantsIndex)
+    init(
+        group: GroupName?, boxType: ObjectIdentifier, query: S.Query, wantsIndex: Bool
+    ) {
+        (self.boxType, self.query, self.wantsIndex) = (boxType, query, wantsIndex)
         super.init(group: group)
     }
-
-    override func value(for error: KraftError) -> Result<S.Answer, KraftError> { .failure(error) }
 
     /// A read has no effect, so nothing about it can be unknown.
     override func errorOfUnknown(_ message: String) -> KraftError {
@@ -20,11 +21,15 @@ final class ReadCall<S: StateMachine & Sendable>:
     }
 
     override func answer(from box: MachineBox, index: @autoclosure () -> LogIndex) {
-        guard let box = box as? TypedMachineBox<S> else {
+        guard ObjectIdentifier(type(of: box)) == boxType else {
             return fail(KraftError(.conflict, "the group holds another type", group: group))
         }
+        guard claim() else { return }
+        // Its type is the one that was asked for; a checked cast looks that up by name.
+        let box = unsafeDowncast(box, to: TypedMachineBox<S>.self)
         if wantsIndex { self.index = index() }
-        resume(.success(box.machine.answer(query)))
+        answer = box.machine.answer(query)
+        wake()
     }
 
     override func completed(
@@ -35,5 +40,12 @@ final class ReadCall<S: StateMachine & Sendable>:
         }
         let code = error.code == .outcomeUnknown ? .unavailable : error.code
         fail(KraftError(code, error.message, group: group, leader: error.leader))
+    }
+
+    /// The answer, or why there is none. For the caller, once the call has ended.
+    func get() throws(KraftError) -> S.Answer {
+        if let error { throw error }
+        guard let answer else { preconditionFailure("a read ended with nothing") }
+        return answer
     }
 }

@@ -1,7 +1,7 @@
 import KraftLoop
 import Synchronization
 
-/// One call's way to the loop; plain data but for the call.
+/// One call's way to the loop: plain data, so that a batch of them is let go at no cost.
 struct Submission {
     enum Kind {
         case propose, proposeMany, read, localRead
@@ -11,7 +11,8 @@ struct Submission {
     }
 
     var kind: Kind
-    var call: Call
+    /// Retained from `submit` until the loop takes it.
+    fileprivate(set) var call: Unmanaged<Call>
     var slot: GroupSlot
     /// The slot may have passed to another group since the handle was made.
     var group: GroupID
@@ -21,8 +22,17 @@ struct Submission {
     /// Where its commands lie in the batch's bytes.
     var start = 0
     var count = 0
-    /// Of `proposeMany`: where each command ends, from `start`.
-    var ends: [Int] = []
+    /// Requests in it, each with a token.
+    var requestCount = 1
+
+    init(
+        _ kind: Kind, _ call: Call, slot: GroupSlot, group: GroupID, route: Epoch? = nil,
+        deadline: Instant
+    ) {
+        self.kind = kind
+        self.call = Unmanaged.passUnretained(call)
+        (self.slot, self.group, self.route, self.deadline) = (slot, group, route, deadline)
+    }
 }
 
 /// Requests on their way from any thread to the loop: taken up once a turn, one wake-up a batch,
@@ -60,34 +70,51 @@ final class SubmissionQueue: Sendable {
     }
 
     /// Takes a call, or says why not: then nothing came of it.
-    func submit(_ submission: consuming Submission, _ command: ByteWriter? = nil) -> KraftError? {
-        var submission = submission
-        let group = submission.call.group
-        var refusal: KraftError?
-        var wasEmpty = false
-        let requests = max(1, submission.ends.count)
-        let byteCount = command?.count ?? 0
-        state.withLock { state in
-            guard !state.isClosed else {
-                refusal = KraftError(.unavailable, "the node is not running", group: group)
-                return
-            }
-            guard state.batch.requestCount + requests <= requestLimit,
-                state.batch.bytes.count + byteCount <= sizeLimitBytes
-            else {
-                refusal = KraftError(
-                    .overloaded, "too many requests wait for the loop", group: group)
-                return
-            }
-            wasEmpty = state.batch.submissions.isEmpty
-            submission.start = state.batch.bytes.count
-            submission.count = byteCount
-            if let command { state.batch.bytes.write(raw: command.bytes) }
-            state.batch.requestCount += requests
-            state.batch.submissions.append(submission)
+    func submit(_ submission: Submission, _ command: ByteWriter? = nil) -> KraftError? {
+        guard let command else {
+            return submit(submission, UnsafeRawBufferPointer(start: nil, count: 0))
         }
-        if wasEmpty { loop.wake() }
-        return refusal
+        return command.bytes.withUnsafeBytes { submit(submission, $0) }
+    }
+
+    private func submit(
+        _ submission: Submission, _ command: UnsafeRawBufferPointer
+    ) -> KraftError? {
+        let taken = state.withLock { state -> Taken in
+            guard !state.isClosed else { return .closed }
+            guard state.batch.requestCount + submission.requestCount <= requestLimit,
+                state.batch.bytes.count + command.count <= sizeLimitBytes
+            else { return .full }
+            let wasEmpty = state.batch.submissions.isEmpty
+            var submission = submission
+            _ = submission.call.retain()
+            submission.start = state.batch.bytes.count
+            submission.count = command.count
+            state.batch.bytes.write(raw: command)
+            state.batch.requestCount += submission.requestCount
+            state.batch.submissions.append(submission)
+            return wasEmpty ? .first : .taken
+        }
+        var group: GroupName? { submission.call.takeUnretainedValue().group }
+        switch taken {
+        case .taken: return nil
+        case .first:
+            loop.wake()
+            return nil
+        case .closed:
+            return KraftError(.unavailable, "the node is not running", group: group)
+        case .full:
+            return KraftError(
+                .overloaded, "too many requests wait for the loop", group: group)
+        }
+    }
+
+    private enum Taken {
+        case taken
+        /// The loop has to be woken.
+        case first
+        case closed
+        case full
     }
 
     /// Exchanges what has come for an empty batch. On the loop.

@@ -22,12 +22,18 @@ public struct EntryPosition: Hashable, Sendable {
 /// Terms come in long runs, so this is a few words a group, whatever the log's length.
 public struct LogTerms: Sendable {
     struct Run {
+        /// Zero where there is none.
         var first: LogIndex
         var term: Term
+
+        static var none: Run { Run(first: .zero, term: .zero) }
+        var isNone: Bool { first == .zero }
     }
 
-    /// Ascending in index and in term.
-    private var runs: [Run] = []
+    /// The last run. Most logs have no other: no array for one term.
+    private var newest = Run.none
+    /// Those before it, ascending in index and in term.
+    private var older: [Run] = []
     /// The entry before the first that the log holds.
     public private(set) var base: EntryPosition
     public private(set) var lastIndex: LogIndex
@@ -40,17 +46,17 @@ public struct LogTerms: Sendable {
     @inlinable public var firstIndex: LogIndex { base.index.next }
 
     public var last: EntryPosition {
-        guard let run = runs.last else { return base }
-        return EntryPosition(index: lastIndex, term: run.term)
+        newest.isNone ? base : EntryPosition(index: lastIndex, term: newest.term)
     }
 
     /// The term of an entry; nil outside `base ... last`.
     public func term(at index: LogIndex) -> Term? {
         guard index <= lastIndex, index >= base.index else { return nil }
-        var position = runs.count
+        if newest.first <= index, !newest.isNone { return newest.term }
+        var position = older.count
         while position > 0 {
             position -= 1
-            if runs[position].first <= index { return runs[position].term }
+            if older[position].first <= index { return older[position].term }
         }
         return base.term
     }
@@ -58,12 +64,15 @@ public struct LogTerms: Sendable {
     /// Adds `count` entries of one term behind the last.
     public mutating func append(count: Int, term: Term) {
         precondition(count > 0, "an empty run")
-        if let run = runs.last {
-            precondition(run.term <= term, "terms fall within a log")
-            if run.term < term { runs.append(Run(first: lastIndex.next, term: term)) }
-        } else {
+        if newest.isNone {
             precondition(base.term <= term, "terms fall within a log")
-            runs.append(Run(first: lastIndex.next, term: term))
+            newest = Run(first: lastIndex.next, term: term)
+        } else {
+            precondition(newest.term <= term, "terms fall within a log")
+            if newest.term < term {
+                older.append(newest)
+                newest = Run(first: lastIndex.next, term: term)
+            }
         }
         lastIndex = lastIndex + count
     }
@@ -71,7 +80,7 @@ public struct LogTerms: Sendable {
     /// Drops the entries from `index` on.
     public mutating func truncate(from index: LogIndex) {
         precondition(index > base.index && index <= lastIndex, "truncates what isn't there")
-        while let run = runs.last, run.first >= index { runs.removeLast() }
+        while newest.first >= index { newest = older.popLast() ?? .none }
         lastIndex = index.previous
     }
 
@@ -82,10 +91,22 @@ public struct LogTerms: Sendable {
             preconditionFailure("compacts up to \(index), which isn't there")
         }
         base = EntryPosition(index: index, term: term)
-        var dropped = 0
-        while dropped + 1 < runs.count, runs[dropped + 1].first <= index.next { dropped += 1 }
-        runs.removeFirst(dropped)
-        if index == lastIndex { runs.removeAll() } else { runs[0].first = index.next }
+        guard index < lastIndex else {
+            newest = .none
+            older = []
+            return
+        }
+        // Runs behind which another begins in time.
+        let kept = older.indices.first { place in
+            (place + 1 < older.count ? older[place + 1] : newest).first > index.next
+        }
+        if let kept {
+            older.removeFirst(kept)
+            older[0].first = index.next
+        } else {
+            older = []
+            newest.first = index.next
+        }
     }
 
     /// How many of `count` entries of `term` behind `previous` the log holds already.
@@ -98,16 +119,15 @@ public struct LogTerms: Sendable {
 
     /// The last entry of a term that the log holds.
     private func lastIndex(of term: Term) -> LogIndex {
-        for (position, run) in runs.enumerated() where run.term > term {
-            return runs[position].first.previous
-        }
-        return lastIndex
+        for run in older where run.term > term { return run.first.previous }
+        return newest.term > term ? newest.first.previous : lastIndex
     }
 
     /// The last entry of the run that `index` lies in; `index` must be held.
     public func endOfRun(at index: LogIndex) -> LogIndex {
-        var end = lastIndex
-        for run in runs.reversed() {
+        if newest.first <= index { return lastIndex }
+        var end = newest.first.previous
+        for run in older.reversed() {
             if run.first <= index { return end }
             end = run.first.previous
         }
@@ -119,7 +139,11 @@ public struct LogTerms: Sendable {
     /// lies before the base.
     func lastPosition(notBeyond index: LogIndex, term: Term) -> EntryPosition? {
         var index = min(index, lastIndex)
-        for run in runs.reversed() where run.first <= index {
+        if newest.first <= index, !newest.isNone {
+            if newest.term <= term { return EntryPosition(index: index, term: newest.term) }
+            index = newest.first.previous
+        }
+        for run in older.reversed() where run.first <= index {
             if run.term <= term { return EntryPosition(index: index, term: run.term) }
             index = run.first.previous
         }

@@ -56,10 +56,13 @@ public struct Membership: Hashable, Sendable {
     /// vote again once they have caught up. In a joint configuration also those of `outgoing` whose
     /// replica is lost: when it is left, another takes its place.
     public let returning: MemberSet
+    /// Of changes; nil where there never was one, as in most groups.
+    private let course: Course?
+
     /// Where a change under way leads; each leader takes the group on from where it stands.
-    public let goal: Goal?
+    public var goal: Goal? { course?.goal }
     /// The last change that came to its end.
-    public let finished: FinishedChange?
+    public var finished: FinishedChange? { course?.finished }
 
     public static let memberLimit = 16
 
@@ -86,6 +89,27 @@ public struct Membership: Hashable, Sendable {
         public init(change: EntryPosition, isAbandoned: Bool) {
             self.change = change
             self.isAbandoned = isAbandoned
+        }
+    }
+
+    /// What changes have left behind, apart from the members: it is seldom there, and each group
+    /// holds several memberships.
+    private final class Course: Hashable, Sendable {
+        let goal: Goal?
+        let finished: FinishedChange?
+
+        init(goal: Goal?, finished: FinishedChange?) {
+            self.goal = goal
+            self.finished = finished
+        }
+
+        static func == (a: Course, b: Course) -> Bool {
+            a === b || a.goal == b.goal && a.finished == b.finished
+        }
+
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(goal)
+            hasher.combine(finished)
         }
     }
 
@@ -133,8 +157,7 @@ public struct Membership: Hashable, Sendable {
         self.outgoing = outgoing
         self.witnesses = witnesses
         self.returning = returning
-        self.goal = goal
-        self.finished = finished
+        course = goal == nil && finished == nil ? nil : Course(goal: goal, finished: finished)
     }
 
     @inlinable public func position(of node: NodeID) -> Int? {
@@ -150,7 +173,7 @@ public struct Membership: Hashable, Sendable {
 
     @inlinable public var isJoint: Bool { !outgoing.isEmpty }
     /// Whether new members are catching up, before the change of who votes begins.
-    @inlinable public var isStaging: Bool { goal != nil && !isJoint }
+    public var isStaging: Bool { goal != nil && !isJoint }
 
     /// Whether the member's vote counts, in either half of a joint configuration.
     @inlinable public func isVoter(_ position: Int) -> Bool {

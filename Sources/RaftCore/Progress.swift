@@ -18,14 +18,13 @@ public struct Progress: Sendable {
     var isProbeInFlight = false
     /// Something came back since the last look at who is silent.
     var hasAnswered = false
+    /// It has answered in this term on this connection, so it knows who leads: its node's support
+    /// counts for the lease.
+    var isFollowing = false
     /// The highest commit index it was told.
     var toldCommit: LogIndex = .zero
     /// The highest read sequence that it has confirmed.
     var confirmedRead: UInt64 = 0
-    /// It has answered in this term on this connection, so it knows who leads: its node's support
-    /// counts for the lease.
-    var isFollowing = false
-
     /// Bytes of entries sent, and those of them known to have arrived.
     var sentBytes = 0
     var ackedBytes = 0

@@ -73,7 +73,7 @@ extension Raft {
         votesGranted = MemberSet()
         votesRefused = MemberSet()
         isOwnVoteDurable = false
-        if role == .candidate { failedCampaigns += 1 }
+        if role == .candidate { failedCampaigns = min(failedCampaigns + 1, 3) }
         electionDeadline = now + campaignTimeout()
         isForcedCampaign = kind == .forcedPreVote || kind == .forcedVote
         effects.isRoleChanged = true

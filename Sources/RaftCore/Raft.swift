@@ -26,6 +26,12 @@ public struct Raft: Sendable {
         public init() {}
     }
 
+    /// Options that many replicas hold, in memory once.
+    public final class SharedOptions: Sendable {
+        let value: Options
+        public init(_ value: Options) { self.value = value }
+    }
+
     /// Which members a group has, from an entry of its log on (or before all of them, at index 0).
     public struct Configuration: Hashable, Sendable {
         public var index: LogIndex
@@ -39,12 +45,51 @@ public struct Raft: Sendable {
     /// This replica; it need not be a member (yet, or any more).
     public let replica: Replica
     public var node: NodeID { replica.node }
-    let options: Options
+    private let sharedOptions: SharedOptions
+    var options: Options { sharedOptions.value }
+
+    // A node has groups by the hundred thousand: what is small stands side by side.
+
     /// 1 to 10: the lower, the longer this replica waits before it campaigns, so that others win.
     /// 0: it campaigns only when it is told to.
     public var priority: UInt8 = 10
     /// Others should lead if they can: campaigns later, as with a priority lowered by 3.
     public var isReluctant = false
+    /// It was added as a witness; before it has the entry that says so, its membership doesn't show
+    /// it.
+    public let isBornWitness: Bool
+    /// Its removal is committed.
+    public internal(set) var isRemoved = false
+    public internal(set) var role: Role = .follower
+    /// Follower: the leader's node is alive and was heard to lead this term: neither campaign nor
+    /// vote against it (section 4.2.3).
+    public internal(set) var isLeaderSupported = false
+    /// Candidate: whether it was told to campaign, whoever leads.
+    var isForcedCampaign = false
+    /// Candidate: its own vote is durable. Without that nobody leads, even where it doesn't count:
+    /// after a crash it could be cast once more.
+    var isOwnVoteDurable = false
+    /// Leader: a round of heartbeats that confirms reads is under way.
+    var isReadRoundInFlight = false
+    /// Leader: the transfer's target was told to campaign.
+    var isTransferSent = false
+    /// This leader's lease counts no more in this term: its followers were told to elect another.
+    var isLeaseRevoked = false
+    private var ownPosition: Int8
+    /// -1 while it isn't a member.
+    var selfPosition: Int {
+        get { Int(ownPosition) }
+        set { ownPosition = Int8(newValue) }
+    }
+    /// Campaigns in a row that elected nobody, up to 3: the next ones are given more time.
+    var failedCampaigns: UInt8 = 0
+    /// Candidate.
+    var votesGranted = MemberSet()
+    var votesRefused = MemberSet()
+    /// `.none` while unknown.
+    public internal(set) var leader: NodeID = .none
+    public internal(set) var transferTarget: NodeID = .none
+
     /// The configurations in the log from the last committed one on, ascending. A configuration
     /// holds from where it stands, committed or not (section 4.1).
     public internal(set) var configurations: [Configuration]
@@ -54,44 +99,20 @@ public struct Raft: Sendable {
     var pastConfigurations: [Configuration] = []
     /// The newest state that others may be given; never before the log's base.
     public internal(set) var snapshot: EntryPosition
-    /// It was added as a witness; before it has the entry that says so, its membership doesn't show
-    /// it.
-    public let isBornWitness: Bool
-    /// -1 while it isn't a member.
-    var selfPosition: Int
-
     public internal(set) var hardState: HardState
     public internal(set) var log: LogTerms
     /// The last entry that is durable here.
     public internal(set) var durableIndex: LogIndex
     public internal(set) var commitIndex: LogIndex
-    public internal(set) var role: Role = .follower
-    /// `.none` while unknown.
-    public internal(set) var leader: NodeID = .none
     var leaderID = ReplicaID.initial
-    /// Its removal is committed.
-    public internal(set) var isRemoved = false
 
     // Follower.
-    /// The leader's node is alive and was heard to lead this term: neither campaign nor vote
-    /// against it (section 4.2.3).
-    public internal(set) var isLeaderSupported = false
     /// What this node promised its leader by a lease: no vote for another one until then.
     var votesHeldUntil: Instant = .zero
     /// The last entry known to be the same as the leader's of this term.
     var verifiedIndex: LogIndex = .zero
     /// The last index acknowledged to the leader of this term.
     var acknowledgedIndex: LogIndex = .zero
-
-    // Candidate.
-    var votesGranted = MemberSet()
-    var votesRefused = MemberSet()
-    /// Campaigns in a row that elected nobody: the next ones are given more time.
-    var failedCampaigns = 0
-    var isForcedCampaign = false
-    /// Its own vote is durable. Without that nobody leads, even where it doesn't count: after a
-    /// crash it could be cast once more.
-    var isOwnVoteDurable = false
 
     // Leader.
     /// One for each member, in the membership's order; empty while not leading.
@@ -101,12 +122,7 @@ public struct Raft: Sendable {
     /// Read sequences: given to the newest ticket, sent in a heartbeat, confirmed by a quorum.
     var requestedRead: UInt64 = 0
     var sentRead: UInt64 = 0
-    var isReadRoundInFlight = false
     public internal(set) var confirmedReads: UInt64 = 0
-    public internal(set) var transferTarget: NodeID = .none
-    var isTransferSent = false
-    /// This leader's lease counts no more in this term: its followers were told to elect another.
-    var isLeaseRevoked = false
     /// Catching up (section 4.2.1): where this round ends, and when it began.
     var stagingMark: LogIndex = .zero
     var stagingRoundSince: Instant = .zero
@@ -130,8 +146,8 @@ public struct Raft: Sendable {
     /// - `votesHeldUntil`: an earlier life of this node may have promised not to vote until then.
     public init(
         replica: Replica, configurations: [Configuration], hardState: HardState, log: LogTerms,
-        snapshot: EntryPosition? = nil, options: Options, seed: UInt64, isWitness: Bool = false,
-        votesHeldUntil: Instant = .zero, now: Instant
+        snapshot: EntryPosition? = nil, options: SharedOptions, seed: UInt64,
+        isWitness: Bool = false, votesHeldUntil: Instant = .zero, now: Instant
     ) {
         guard let last = configurations.last else {
             preconditionFailure("a replica needs a configuration")
@@ -140,8 +156,8 @@ public struct Raft: Sendable {
         isBornWitness = isWitness
         self.configurations = configurations
         membership = last.membership
-        selfPosition = last.membership.position(of: replica) ?? -1
-        self.options = options
+        ownPosition = Int8(last.membership.position(of: replica) ?? -1)
+        sharedOptions = options
         self.hardState = hardState
         self.log = log
         self.snapshot = snapshot ?? log.base
@@ -155,9 +171,21 @@ public struct Raft: Sendable {
         dice = Dice(seed: seed)
         electionDeadline = .zero
         retireConfigurations()
-        armElection(after: options.electionTimeout, now: now)
+        armElection(after: options.value.electionTimeout, now: now)
         // Alone, there is nobody to wait for.
         if isAlone { electionDeadline = max(now, votesHeldUntil) }
+    }
+
+    /// As above, with options of its own.
+    public init(
+        replica: Replica, configurations: [Configuration], hardState: HardState, log: LogTerms,
+        snapshot: EntryPosition? = nil, options: Options, seed: UInt64, isWitness: Bool = false,
+        votesHeldUntil: Instant = .zero, now: Instant
+    ) {
+        self.init(
+            replica: replica, configurations: configurations, hardState: hardState, log: log,
+            snapshot: snapshot, options: SharedOptions(options), seed: seed, isWitness: isWitness,
+            votesHeldUntil: votesHeldUntil, now: now)
     }
 
     /// What this replica is; nil while it is no member.

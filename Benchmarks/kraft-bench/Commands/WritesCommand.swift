@@ -17,7 +17,11 @@ struct WritesCommand: AsyncParsableCommand {
     var skew = 0.0
     @Option(help: "Bytes in a command; at least 8.") var payload = 16
     @Option(help: "Seconds of the same load before measuring.") var warmup: Double?
-    @Option(help: "loop: on the node's loop; async: tasks that await the API.")
+    @Option(
+        help: """
+            loop: on the node's loop; async: tasks that await the API; async-on-loop: such tasks on \
+            the node's loop as their executor.
+            """)
     var clients = ClientKind.loop
     @Option(help: "Commands in one call of async clients.") var batch = 1
     @Option(help: "spread: each node leads a third of the groups; one: node 1 leads all.")
@@ -37,7 +41,7 @@ struct WritesCommand: AsyncParsableCommand {
         if batch > 1, clients == .loop {
             throw ValidationError("--batch: for --clients async; on the loop there are no calls")
         }
-        if rate != nil, clients == .async {
+        if rate != nil, clients != .loop {
             throw ValidationError("--rate: for --clients loop")
         }
         if rate != nil, inFlight != nil {

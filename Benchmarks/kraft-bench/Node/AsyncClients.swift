@@ -10,6 +10,10 @@ final class AsyncClients: Sendable {
     private let shards = (0..<shardCount).map { _ in Shard() }
     let isIssuing = Atomic(true)
     private let tasks = Mutex<[Task<ClientTally, Never>]>([])
+    /// Where they run; nil: on the global executor.
+    private let executor: (any TaskExecutor)?
+
+    init(executor: (any TaskExecutor)?) { self.executor = executor }
 
     final class Shard: Sendable {
         let latencies = Mutex(Latencies())
@@ -24,7 +28,7 @@ final class AsyncClients: Sendable {
                 let first = UInt64(start) << 40
                 let shard = shards[number % AsyncClients.shardCount]
                 number += 1
-                let task = Task {
+                let client: @Sendable () async -> ClientTally = { [self] in
                     if let reads = workload.reads {
                         await read(place, group, reads, workload, shard)
                     } else {
@@ -33,6 +37,13 @@ final class AsyncClients: Sendable {
                             shard)
                     }
                 }
+                // Not with a preference of nil: to look for one costs each resumption.
+                let task =
+                    if let executor {
+                        Task(executorPreference: executor) { await client() }
+                    } else {
+                        Task { await client() }
+                    }
                 tasks.withLock { $0.append(task) }
             }
         }

@@ -142,9 +142,10 @@ final class NodeHost: Sendable {
 
     private func begin(_ workload: Workload) async throws -> Answer {
         let kind: Clients.Kind
-        if workload.clients == .async {
+        if workload.clients != .loop {
             let groups = try workload.groups.map { try kraft.group($0, of: CountingMachine.self) }
-            let made = AsyncClients()
+            let made = AsyncClients(
+                executor: workload.clients == .asyncOnLoop ? kraft.taskExecutor : nil)
             made.start(workload, groups)
             kind = .tasks(made)
         } else {

@@ -198,7 +198,7 @@ struct RecoveringGroup {
         var index = EntryIndex()
         for piece in all {
             let next = terms.lastIndex.next
-            guard index.runs.isEmpty ? piece.first <= next : piece.first == next,
+            guard index.isEmpty ? piece.first <= next : piece.first == next,
                 piece.term >= terms.last.term
             else {
                 problem = problem ?? "entry \(next) is missing"

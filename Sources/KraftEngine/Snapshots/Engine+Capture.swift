@@ -95,7 +95,7 @@ extension Engine {
         let applied =
             groups[slot].isWitness ? groups[slot].raft.commitIndex : groups[slot].appliedIndex
         let held = groups[slot].raft.snapshot.index
-        if !groups[slot].snapshotWaiters.isEmpty { return true }
+        if groups[slot].hasSnapshotWaiters { return true }
         guard turnTime >= groups[slot].nextCapture else { return false }
         if groups[slot].isSnapshotRotten { return true }
         guard applied > held else { return false }
@@ -170,7 +170,7 @@ extension Engine {
     mutating func captured(_ name: SnapshotName, byteCount: UInt64, now: Instant) {
         guard !isFenced else { return }
         snapshots.capturing.removeAll { $0 == name }
-        guard let slot = table.slot(of: name.group), groups[slot].capture == name else {
+        guard let slot = slot(ofGroup: name.group), groups[slot].capture == name else {
             effects.snapshotRemovals.append(name)
             return
         }
@@ -210,7 +210,7 @@ extension Engine {
     mutating func captureFailed(_ name: SnapshotName, reason: String, now: Instant) {
         guard !isFenced else { return }
         snapshots.capturing.removeAll { $0 == name }
-        guard let slot = table.slot(of: name.group), groups[slot].capture == name else { return }
+        guard let slot = slot(ofGroup: name.group), groups[slot].capture == name else { return }
         groups[slot].capture = nil
         // As much as would make another due at once.
         groups[slot].bytesSinceCapture = snapshotPolicy(of: slot).sizeLimitBytes

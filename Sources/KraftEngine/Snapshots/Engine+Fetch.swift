@@ -175,7 +175,7 @@ extension Engine {
         let state = try? bytes.withUnsafeBytes {
             try EngineState.decode($0, at: name.position)
         }
-        guard let state, let slot = table.slot(of: name.group), groups[slot].name == state.name,
+        guard let state, let slot = slot(ofGroup: name.group), groups[slot].name == state.name,
             groups[slot].incarnation == state.incarnation
         else {
             throw SnapshotDecoder.Damage(offset: 0, reason: "the engine state is malformed")

@@ -34,7 +34,7 @@ extension Engine {
         guard let number, snapshots.serves[number].wanted.count < Engine.wantedLimit else { return }
         snapshots.serves[number].lastRequest = now
         snapshots.serves[number].wanted.append((fetch.offset, Int(fetch.count)))
-        if let slot = table.slot(of: fetch.name.group) {
+        if let slot = slot(ofGroup: fetch.name.group) {
             groups[slot].raft.snapshotMoves(to: node, now: now)
         }
         serveOn(now: now)
@@ -45,7 +45,7 @@ extension Engine {
         if let old = snapshots.retired.first(where: { $0.reference.name == name }) {
             return old.reference
         }
-        guard let slot = table.slot(of: name.group), let newest = groups[slot].snapshot,
+        guard let slot = slot(ofGroup: name.group), let newest = groups[slot].snapshot,
             newest.name == name
         else { return nil }
         return newest
@@ -129,7 +129,7 @@ extension Engine {
     }
 
     private mutating func renew(_ name: SnapshotName, reason: String) {
-        guard let slot = table.slot(of: name.group), groups[slot].snapshot?.name == name else {
+        guard let slot = slot(ofGroup: name.group), groups[slot].snapshot?.name == name else {
             return
         }
         rare.snapshotsRenewed += 1

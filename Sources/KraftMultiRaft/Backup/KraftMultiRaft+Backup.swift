@@ -148,7 +148,7 @@ extension KraftMultiRaft {
         guard let runtime else { throw .notRunning(name) }
         let deadline = Instant.after(timeout)
         let call = BarrierCall(group: name)
-        return try await call.value { _ in
+        return try await call.value {
             let isTaken = runtime.loop.execute { [driver = runtime.driver] in
                 driver.barrier(name, deadline: deadline, call: call)
             }

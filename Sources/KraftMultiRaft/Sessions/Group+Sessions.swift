@@ -128,7 +128,7 @@ extension Group {
         }
         let call = SessionCall(change, group: name)
         let submission = submission(.changeSessions, call, timeout: timeout)
-        return try await call.value { _ in queue.submit(submission) }.get()
+        return try await call.value { queue.submit(submission) }.get()
     }
 
     /// Tries until the outcome is known, or the deadline has come.
@@ -146,13 +146,13 @@ extension Group {
         let deadline = ContinuousClock.now + timeout
         var retries = SessionRetries(group: name)
         while true {
-            let call = ProposeCall<S.Reply>(group: name)
+            let call = ProposeCall(group: name)
             let submission = submission(
                 .proposeInSession, call, route: route, timeout: max(.zero, deadline - .now))
-            let result = await call.value { _ in queue.submit(submission, bytes) }
-            switch result {
-            case .success(let reply): return (call.index, reply)
-            case .failure(let error):
+            await call.ended { queue.submit(submission, bytes) }
+            do throws(KraftError) {
+                return (call.index, try call.reply())
+            } catch {
                 let rest = Task.isCancelled || call.isFinal ? .zero : deadline - .now
                 let pause = try retries.pause(after: error, rest: rest)
                 try? await Task.sleep(for: pause)

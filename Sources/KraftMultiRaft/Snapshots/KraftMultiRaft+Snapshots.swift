@@ -13,7 +13,7 @@ extension KraftMultiRaft {
         guard let runtime else { throw .notRunning(name) }
         let deadline = Instant.after(timeout ?? configuration.requestTimeout)
         let call = SnapshotCall(group: name)
-        return try await call.value { _ in
+        return try await call.value {
             let isTaken = runtime.loop.execute { [driver = runtime.driver] in
                 driver.snapshot(name, deadline: deadline, call: call)
             }
