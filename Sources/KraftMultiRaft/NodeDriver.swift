@@ -101,6 +101,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         guard shutdown != .done else { return }
         takeSubmissions()
         snapshots.wake()
+        files.wake()
         var rounds = 0
         repeat {
             repeat {
@@ -159,6 +160,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         var due = min(engine.nextWakeUp, meter.due)
         if let deadline = shutdown.deadline { due = min(due, deadline) }
         if let wakeUp = snapshots.nextWakeUp { due = min(due, Instant(nanoseconds: wakeUp)) }
+        if let wakeUp = files.nextWakeUp { due = min(due, Instant(nanoseconds: wakeUp)) }
         if due != .never { loop.armTimer(at: due.nanoseconds) }
     }
 
