@@ -7,6 +7,8 @@ struct NodeSetup: Codable, Sendable {
     var peers: [UInt32: String]
     /// 0: leases are off, as they are by default.
     var leaseMilliseconds = 0
+    /// How long proposals may gather; 0: not beyond the log's own pace, as by default.
+    var gatherMicroseconds = 0
 }
 
 /// What the parent tells a node: one line of JSON on standard input, one answer to each.

@@ -23,6 +23,10 @@ struct WritesCommand: AsyncParsableCommand {
             the node's loop as their executor.
             """)
     var clients = ClientKind.loop
+    @Option(
+        name: .customLong("gather-ms"),
+        help: "Milliseconds for which proposals may gather, to be taken into the log together.")
+    var gather = 0.0
     @Option(help: "Commands in one call of async clients.") var batch = 1
     @Option(help: "spread: each node leads a third of the groups; one: node 1 leads all.")
     var leaders = LeaderPlacement.spread
@@ -37,6 +41,7 @@ struct WritesCommand: AsyncParsableCommand {
         try require("--skew", skew, 0...5)
         try require("--payload", payload, BenchCommand.minimumSize...1 << 20)
         try require("--batch", batch, 1...65_536)
+        try require("--gather-ms", gather, 0...99)
         try require("--warmup", warmup, 0...86_400)
         if batch > 1, clients == .loop {
             throw ValidationError("--batch: for --clients async; on the loop there are no calls")
@@ -54,7 +59,8 @@ struct WritesCommand: AsyncParsableCommand {
             groups: groups ?? (quick ? 6 : 48), inFlight: inFlight ?? (quick ? 8 : 16),
             rate: rate, skew: skew, payloadSizeBytes: payload,
             seconds: common.seconds ?? (quick ? 1 : 5), warmupSeconds: warmup ?? (quick ? 0.3 : 1),
-            clients: clients, batch: batch, leaders: leaders, isQuick: quick)
+            clients: clients, batch: batch, leaders: leaders,
+            gatherMicroseconds: Int(gather * 1_000), isQuick: quick)
     }
 
     func run() async throws {
@@ -83,5 +89,7 @@ struct WritesSettings: Codable, Sendable {
     var clients = ClientKind.loop
     var batch = 1
     var leaders = LeaderPlacement.spread
+    /// For how long proposals may gather (`Timing.gatherInterval`).
+    var gatherMicroseconds = 0
     var isQuick = false
 }

@@ -34,6 +34,8 @@ final class NodeHost: Sendable {
         configuration.clusterID = "kraft-bench"
         configuration.requestTimeout = .seconds(30)
         configuration.timing.leaseDuration = .milliseconds(UInt64(setup.leaseMilliseconds))
+        configuration.timing.gatherInterval = Nanoseconds(
+            UInt64(setup.gatherMicroseconds) * 1_000)
         var logger = Logger(label: "kraft-bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         configuration.logger = logger

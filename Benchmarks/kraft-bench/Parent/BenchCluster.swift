@@ -10,7 +10,8 @@ struct BenchCluster: Sendable {
 
     /// Starts the nodes; returns when all listen.
     static func start(
-        in folder: String, leaseMilliseconds: Int = 0, _ remains: Remains
+        in folder: String, leaseMilliseconds: Int = 0, gatherMicroseconds: Int = 0,
+        _ remains: Remains
     ) async throws -> BenchCluster {
         let ports = FreePorts.find(nodeCount)
         var peers: [UInt32: String] = [:]
@@ -20,7 +21,7 @@ struct BenchCluster: Sendable {
         let setups = peers.sorted { $0.key < $1.key }.map { id, address in
             NodeSetup(
                 node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers,
-                leaseMilliseconds: leaseMilliseconds)
+                leaseMilliseconds: leaseMilliseconds, gatherMicroseconds: gatherMicroseconds)
         }
         let nodes = try setups.map { try BenchNode($0, remains) }
         for node in nodes { _ = try await node.nextAnswer() }

@@ -14,7 +14,8 @@ struct WritesRun {
         var probe = LimitsProbe()
         try await probe.run(in: folder, seconds: probeSeconds)
         progress("starting three nodes")
-        let cluster = try await BenchCluster.start(in: folder, remains)
+        let cluster = try await BenchCluster.start(
+            in: folder, gatherMicroseconds: settings.gatherMicroseconds, remains)
         let plan = WritesPlan(settings, nodeCount: cluster.nodes.count)
         progress("creating \(plan.names.count) groups")
         try await cluster.create(plan.names)
