@@ -140,8 +140,9 @@ extension Engine {
             appliedIndex: applied)
         group.snapshot = recovered.snapshot
         group.lastCapture = now
-        for run in recovered.index.runs where run.last > raft.snapshot.index {
-            group.bytesSinceCapture += Int(run.payloadCount)
+        for place in 0..<recovered.index.runCount {
+            let run = recovered.index.run(at: place)
+            if run.last > raft.snapshot.index { group.bytesSinceCapture += Int(run.payloadCount) }
         }
         group.metadataAt = recovered.metadataAt
         group.hardStateAt = recovered.hardStateAt

@@ -56,7 +56,7 @@ struct EntryIndex {
         place == olderRuns.count ? newestRun : olderRuns[place]
     }
 
-    /// A copy of all of them.
+    /// A copy of all of them, for what isn't done in a turn.
     var runs: [Run] { isEmpty ? [] : olderRuns + [newestRun] }
 
     /// The group's first index that has a place.
