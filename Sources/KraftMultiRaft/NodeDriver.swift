@@ -39,7 +39,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     var meter: NodeMeter
 
     /// The other half of a double buffer: effects are carried out from here, so that the engine may
-    /// be called meanwhile.
+    /// be called meanwhile. Unchecked: nothing but `carryOutEffects` writes it, and that doesn't begin
+    /// again from within the completions that read it: they may make requests, but end no turn.
     @exclusivity(unchecked) var effects = Effects()
     private var inbound = SubmissionQueue.Batch()
     private var replies = ReplyBuffer()
