@@ -178,4 +178,12 @@ struct DrivenGroup {
     var leader = NodeID.none
     var contradictions: UInt32 = 0
     var term = Term.zero
+
+    /// One comes with every message of such a replica. How many came, if it is to be told: with the
+    /// first, the second, the fourth and so on.
+    mutating func countContradiction() -> Int? {
+        guard contradictions < .max else { return nil }
+        contradictions += 1
+        return contradictions & (contradictions - 1) == 0 ? Int(contradictions) : nil
+    }
 }
