@@ -93,7 +93,8 @@ struct GroupMemoryTests {
         let first = try LoneNode(groups: 40, limits: .init())
         let second = try LoneNode(groups: 40, memory: first.memory, limits: .init(), life: 2)
         let names = (0..<40).compactMap { GroupName("g\($0)") }
-        #expect(names.map { first.engine.hash($0) % 64 } != names.map { second.engine.hash($0) % 64 })
+        #expect(
+            names.map { first.engine.hash($0) % 64 } != names.map { second.engine.hash($0) % 64 })
         for (number, name) in names.enumerated() {
             #expect(first.engine.slot(of: name) == first.slots[number])
             #expect(second.engine.slot(of: name) == second.slots[number])
