@@ -301,6 +301,7 @@ public struct Engine: ~Copyable {
     private static let ticksPerTurn = 1_024
 
     /// A few groups a beat, all in turn: those that were busy shall not keep their queues' memory.
+    /// Without peers there is no beat: a group gives it back when its last request's time is over.
     private mutating func giveRoomBack() {
         for _ in 0..<min(groups.count, Engine.roomsGivenBack) {
             nextRoom = nextRoom + 1 < groups.count ? nextRoom + 1 : 0
