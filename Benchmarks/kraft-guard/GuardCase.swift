@@ -6,6 +6,8 @@ enum GuardCase: String, CaseIterable {
     case engine
     /// The same with 256 in flight.
     case engineDeep = "engine-48x256"
+    /// The same with one: each write has its group's turns to itself, as at moderate load.
+    case engineAlone = "engine-48x1"
     /// A write: one group with 256 in flight, 128 bytes.
     case engineOneGroup = "engine-1x256"
     /// A linearizable read on the leader: 48 groups with 16 in flight.
@@ -29,6 +31,8 @@ enum GuardCase: String, CaseIterable {
             return try EngineCase(.init(groups: 48, inFlight: 16, payload: 16)).run(count)
         case .engineDeep:
             return try EngineCase(.init(groups: 48, inFlight: 256, payload: 16)).run(count)
+        case .engineAlone:
+            return try EngineCase(.init(groups: 48, inFlight: 1, payload: 16)).run(count)
         case .engineOneGroup:
             return try EngineCase(.init(groups: 1, inFlight: 256, payload: 128)).run(count)
         case .engineReads:

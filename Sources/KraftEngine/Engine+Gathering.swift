@@ -16,9 +16,6 @@ struct Gathering {
 ///
 /// It looks to the groups as if the turn in which the proposals came had taken longer.
 extension Engine {
-    /// Fewer proposals than this at once are not worth waiting for: a lone writer waits for nothing.
-    static let leastGathered = 8
-
     /// At the start of a turn's end: are this turn's proposals taken?
     mutating func considerGathering(now: Instant) {
         let interval = configuration.timing.gatherInterval
@@ -32,7 +29,7 @@ extension Engine {
         }
         gathering.held.removeAll(keepingCapacity: true)
         gathering.until =
-            stage.proposals.count >= Engine.leastGathered ? now + interval : .zero
+            stage.proposals.count >= configuration.timing.gatherLeast ? now + interval : .zero
     }
 
     /// The group's proposals wait.

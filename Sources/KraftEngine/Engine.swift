@@ -570,8 +570,9 @@ extension EngineConfiguration {
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
         else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
-        guard timing.gatherInterval < timing.beatInterval else {
-            throw fail("timing.gatherInterval", "must be below the beat interval")
+        guard timing.gatherInterval < timing.beatInterval, timing.gatherLeast > 0 else {
+            throw fail(
+                "timing.gatherInterval", "must be below the beat interval, and the least above 0")
         }
     }
 }

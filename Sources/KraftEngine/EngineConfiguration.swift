@@ -70,6 +70,8 @@ public struct EngineConfiguration: Sendable {
         /// them come: less processor time a write, for so much more latency. A lone writer doesn't
         /// wait. Below the beat interval; zero: no longer than the log's last write takes.
         public var gatherInterval = Nanoseconds.zero
+        /// So many proposals in a turn are many; fewer aren't worth waiting for. At least 1.
+        public var gatherLeast = 8
         public init() {}
     }
 

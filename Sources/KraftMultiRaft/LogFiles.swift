@@ -16,27 +16,13 @@ final class LogFiles {
     /// Nothing rests any more: the node shuts down.
     private var isInHurry = false
 
-    /// A segment in the making. It is filled with zeros at twice the pace at which the log fills
-    /// the one before it, or a little: in one go it would keep the log's own writes from the disk
-    /// for tens of milliseconds.
+    /// A segment in the making.
     private struct Preparing {
-        static let sliceSizeBytes = 256 << 10
-        static let leastBytesPerSecond = 32 << 20
-
         let file: FilePreparation
         let isUrgent: Bool
-        let begunAt: UInt64
-        let loggedBefore: Int
         let then: (LoopError?) -> Void
-        var zeroedBytes = 0
+        var pace: PreparationPace
         var isResting = false
-
-        /// When the next slice is due.
-        func due(logged: Int) -> UInt64 {
-            let ahead = zeroedBytes - 2 * (logged - loggedBefore)
-            guard ahead > 0 else { return begunAt }
-            return begunAt + UInt64(ahead) * 1_000_000_000 / UInt64(Preparing.leastBytesPerSecond)
-        }
     }
 
     init(_ loop: EventLoop, _ directory: FileLogDirectory) {
@@ -79,8 +65,8 @@ final class LogFiles {
         pendingCount += 1
         open.removeAll { $0.number == segment.recycles }
         preparing = Preparing(
-            file: directory.preparation(of: segment), isUrgent: segment.isUrgent,
-            begunAt: loop.now, loggedBefore: loggedBytes, then: then)
+            file: directory.preparation(of: segment), isUrgent: segment.isUrgent, then: then,
+            pace: PreparationPace(begunAt: loop.now, loggedBefore: loggedBytes))
         goOnPreparing()
     }
 
@@ -88,9 +74,9 @@ final class LogFiles {
         guard let file = preparing?.file else { return }
         preparing?.isResting = false
         loop.work { () -> Result<Bool, LoopError> in
-            Result { () throws(LoopError) in try file.goOn(Preparing.sliceSizeBytes) }
+            Result { () throws(LoopError) in try file.goOn(PreparationPace.sliceSizeBytes) }
         } then: { [self] result in
-            preparing?.zeroedBytes += Preparing.sliceSizeBytes
+            preparing?.pace.zeroedBytes += PreparationPace.sliceSizeBytes
             switch result {
             case .success(false):
                 preparing?.isResting = true
@@ -111,14 +97,14 @@ final class LogFiles {
     /// When `wake` is to be called; nil: not at all.
     var nextWakeUp: UInt64? {
         guard let preparing, preparing.isResting else { return nil }
-        return preparing.due(logged: loggedBytes)
+        return preparing.pace.due(logged: loggedBytes)
     }
 
     /// Has that go on whose time has come. Once a turn.
     func wake() {
         guard let preparing, preparing.isResting else { return }
         let mayRest = !preparing.isUrgent && !isInHurry
-        guard !mayRest || loop.now >= preparing.due(logged: loggedBytes) else { return }
+        guard !mayRest || loop.now >= preparing.pace.due(logged: loggedBytes) else { return }
         goOnPreparing()
     }
 

@@ -42,6 +42,37 @@ struct FileTests {
         }
     }
 
+    @Test func `a file in the making has its name when it is whole, and not before`() async throws {
+        try await withTemporaryFolder { folder in
+            try File(folder.path(of: "old"), .create).write([7, 7, 7], at: 0)
+            let making = FilePreparation(
+                "1.seg", in: folder, sizeBytes: 1 << 20 | 5, header: [1, 2], recycling: "old")
+            #expect(try folder.names() == ["old"])
+            for _ in 0..<4 {
+                #expect(try !making.goOn(256 << 10))
+                #expect(try folder.names() == ["1.seg.tmp"])
+            }
+            #expect(try making.goOn(256 << 10))
+            #expect(try folder.names() == ["1.seg"])
+            let content = [UInt8](
+                try Data(contentsOf: URL(filePath: folder.path(of: "1.seg"))))
+            #expect(content.count == 1 << 20 | 5)
+            #expect(content.starts(with: [1, 2]))
+            #expect(content[2...].allSatisfy { $0 == 0 })
+        }
+    }
+
+    @Test func `of a file that can't be made nothing stays`() async throws {
+        try await withTemporaryFolder { folder in
+            // What bears its name can't be replaced by a file.
+            try Folder(folder.path(of: "1.seg/sub")).make()
+            let making = FilePreparation("1.seg", in: folder, sizeBytes: 8_192, header: [1])
+            #expect(try !making.goOn(4_096))
+            #expect(throws: LoopError.self) { try making.goOn(4_096) }
+            #expect(try folder.names() == ["1.seg"])
+        }
+    }
+
     @Test func `a file that nobody needs becomes a new one: zeroed, of its size, under its name`()
         async throws
     {

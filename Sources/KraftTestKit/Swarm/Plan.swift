@@ -98,11 +98,18 @@ extension Plan {
         plan.drawSessions()
         plan.drawSnapshots()
         plan.drawDecay()
+        plan.drawPacing()
         return plan
     }
 
     /// Whether a seed stands for a cluster of 5 nodes and 16 groups.
     public static func isStandardShape(_ seed: UInt64) -> Bool { seed % 4 != 0 }
+
+    private mutating func drawPacing() {
+        var random = SeededRandom(seed: seed, stream: 14)
+        options.timing.gatherInterval = .milliseconds(random.pick(0, 0, 2, 10))
+        options.timing.gatherLeast = random.pick(1, 2, 4)
+    }
 
     private mutating func drawShape(_ random: inout SeededRandom) {
         smallGroupPermille = random.pick(0, 0, 300, 1_000)
