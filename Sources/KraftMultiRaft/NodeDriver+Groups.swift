@@ -9,6 +9,7 @@ extension NodeDriver {
             opening[name]?.append(call)
             return
         }
+        do throws(KraftError) { try claim(name) } catch { return call.fail(error) }
         noteNews()
         let opener = OpenCall(group: name, driver: self)
         do throws(KraftError) {
@@ -28,6 +29,7 @@ extension NodeDriver {
             opener.slot = slot
             opening[name] = [call]
         } catch {
+            releaseIfGone(name)
             call.fail(error)
         }
     }
@@ -36,6 +38,7 @@ extension NodeDriver {
         let calls = opening.removeValue(forKey: name) ?? []
         if let error {
             groups[slot.rawValue] = nil
+            releaseIfGone(name)
             for call in calls { call.fail(error) }
             return
         }

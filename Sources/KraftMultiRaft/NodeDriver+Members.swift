@@ -81,6 +81,7 @@ extension NodeDriver {
 
     /// A group is gone from this node: its slot may be another's already.
     func forget(_ slot: GroupSlot, _ name: GroupName, _ id: GroupID) {
+        releaseIfGone(name)
         if groups.indices.contains(slot.rawValue), groups[slot.rawValue]?.id == id {
             groups[slot.rawValue] = nil
         }
