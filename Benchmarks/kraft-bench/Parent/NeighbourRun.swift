@@ -10,6 +10,8 @@ struct NeighbourRun {
     /// Of all of these together.
     private let rate: Double
     private let seconds: Double
+    /// The saturated one is on a loop of its own.
+    private let isApart: Bool
     private let folder: String
     private let remains: Remains
 
@@ -20,21 +22,30 @@ struct NeighbourRun {
         var check: ResultCheck
     }
 
-    init(groups: Int, rate: Double, seconds: Double, folder: String, _ remains: Remains) {
+    init(
+        groups: Int, rate: Double, seconds: Double, isApart: Bool, folder: String,
+        _ remains: Remains
+    ) {
         (self.groups, self.rate, self.seconds) = (groups, rate, seconds)
+        self.isApart = isApart
         (self.folder, self.remains) = (folder, remains)
     }
 
     func measure() async throws -> Result {
         progress("starting three nodes")
-        let cluster = try await BenchCluster.start(in: folder, remains)
+        let loops = isApart ? 2 : 1
+        let cluster = try await BenchCluster.start(in: folder, loops: loops, remains)
         let plan = WritesPlan(
             WritesSettings(
                 groups: groups, inFlight: 1, rate: rate, payloadSizeBytes: 128, seconds: seconds,
                 warmupSeconds: 0),
             nodeCount: cluster.nodes.count)
         let hot = "bench-hot"
-        try await cluster.create(plan.names + [hot])
+        _ = try await cluster.ask(.create(groups: plan.names, stateBytes: 0))
+        _ = try await cluster.ask(
+            .create(
+                groups: [hot], stateBytes: 0, adapter: BenchCluster.adapters(loops)[loops - 1]))
+        try await cluster.awaitLeaders(plan.names.count + 1)
         _ = try await cluster.ask { place in
             .lead(groups: plan.groups(place) + (place == 0 ? [hot] : []))
         }
