@@ -14,7 +14,7 @@ struct KraftBench: AsyncParsableCommand {
         subcommands: [
             WritesCommand.self, ReadsCommand.self, IdleCommand.self, StartUpCommand.self,
             FailOverCommand.self, GrowthCommand.self, SweepCommand.self, LoopsCommand.self,
-            AwayCommand.self, TargetsCommand.self, NodeCommand.self,
+            NeighbourCommand.self, AwayCommand.self, TargetsCommand.self, NodeCommand.self,
         ],
         defaultSubcommand: WritesCommand.self)
 }

@@ -17,11 +17,18 @@ struct AdapterSetup: Codable, Sendable {
     var peers: [UInt32: String]
 }
 
+/// What a group's state machine has beside its count.
+struct MachineSetup: Codable, Sendable {
+    var stateBytes = 0
+    /// What each command costs it: rounds of a hash, of about 2 ns.
+    var workRounds = 0
+}
+
 /// What the parent tells a node: one line of JSON on standard input, one answer to each.
 enum Order: Codable, Sendable {
-    /// Creates these groups, or opens them where they are; each has so much state beside its count.
-    /// They are on an adapter, or on the node's shared loop. Answer: `done`.
-    case create(groups: [String], stateBytes: Int, adapter: String? = nil)
+    /// Creates these groups, or opens them where they are: on an adapter, or on the node's shared loop.
+    /// Answer: `done`.
+    case create(groups: [String], machine: MachineSetup = .init(), adapter: String? = nil)
     /// Waits until all of its groups have a leader. Answer: `leading`.
     case awaitLeaders
     /// Takes over these groups' leadership. Answer: `done`.

@@ -26,6 +26,8 @@ struct WritesCommand: AsyncParsableCommand {
     @Option(help: "Commands in one call of async clients.") var batch = 1
     @Option(help: "spread: each node leads a third of the groups; one: node 1 leads all.")
     var leaders = LeaderPlacement.spread
+    @Option(help: "What each command costs its state machine: rounds of a hash, of about 2 ns.")
+    var work = 0
     @Option(help: "Nodes; all groups have a voter on each.") var nodes = 3
     @Option(help: "Loops of each node, over which the groups are spread.") var loops = 1
     @Flag(help: "A small, short run, for its check of the result.") var quick = false
@@ -38,6 +40,7 @@ struct WritesCommand: AsyncParsableCommand {
         try require("--rate", rate, 0.1...10_000_000)
         try require("--skew", skew, 0...5)
         try require("--payload", payload, BenchCommand.minimumSize...1 << 20)
+        try require("--work", work, 0...1_000_000)
         try require("--nodes", nodes, 1...7)
         try require("--loops", loops, 1...16)
         try require("--batch", batch, 1...65_536)
@@ -63,7 +66,7 @@ struct WritesCommand: AsyncParsableCommand {
             rate: rate, skew: skew, payloadSizeBytes: payload,
             seconds: common.seconds ?? (quick ? 1 : 5), warmupSeconds: warmup ?? (quick ? 0.3 : 1),
             clients: clients, batch: batch, leaders: leaders, nodes: nodes, loops: loops,
-            isQuick: quick)
+            workRounds: work, isQuick: quick)
     }
 
     func run() async throws {
@@ -95,5 +98,7 @@ struct WritesSettings: Codable, Sendable {
     var nodes = 3
     /// Of each node.
     var loops = 1
+    /// What each command costs the state machine: see `MachineSetup`.
+    var workRounds = 0
     var isQuick = false
 }

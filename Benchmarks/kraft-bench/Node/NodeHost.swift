@@ -60,8 +60,8 @@ final class NodeHost: Sendable {
 
     func carryOut(_ order: Order) async throws -> Answer {
         switch order {
-        case .create(let names, let size, let adapter):
-            return try await create(names, stateBytes: size, adapter: adapter)
+        case .create(let names, let machine, let adapter):
+            return try await create(names, machine, adapter)
         case .awaitLeaders: return try await awaitLeaders()
         case .lead(let names): return try await lead(names)
         case .begin(let workload): return try await begin(workload)
@@ -81,14 +81,14 @@ final class NodeHost: Sendable {
 
     /// Many at once, so that they share their syncs.
     private func create(
-        _ names: [String], stateBytes: Int, adapter: String?
+        _ names: [String], _ machine: MachineSetup, _ adapter: String?
     ) async throws -> Answer {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             for (number, name) in names.enumerated() {
                 if number >= NodeHost.createLimit { try await tasks.next() }
                 tasks.addTask { [kraft] in
                     _ = try await kraft.createGroup(name, options: .init(adapter: adapter)) {
-                        CountingMachine(stateBytes: stateBytes)
+                        CountingMachine(machine)
                     }
                 }
             }

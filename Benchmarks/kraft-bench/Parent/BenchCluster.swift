@@ -95,12 +95,14 @@ struct BenchCluster: Sendable {
 
     /// Creates groups on all nodes, dealt out to their loops, and waits until each has one leader that
     /// all know.
-    func create(_ names: [String], stateBytes: Int = 0, loops: Int = 1) async throws {
+    func create(
+        _ names: [String], _ machine: MachineSetup = .init(), loops: Int = 1
+    ) async throws {
         for (place, adapter) in BenchCluster.adapters(loops).enumerated() {
             // Each node's leaderships, which are dealt out too, come to lie on all loops.
             let share = names.enumerated().filter { $0.offset / nodes.count % loops == place }
             _ = try await ask(
-                .create(groups: share.map(\.element), stateBytes: stateBytes, adapter: adapter))
+                .create(groups: share.map(\.element), machine: machine, adapter: adapter))
         }
         try await awaitLeaders(names.count)
     }

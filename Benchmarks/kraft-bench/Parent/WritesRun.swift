@@ -18,7 +18,8 @@ struct WritesRun {
             in: folder, nodes: settings.nodes, loops: settings.loops, remains)
         let plan = WritesPlan(settings, nodeCount: cluster.nodes.count)
         progress("creating \(plan.names.count) groups")
-        try await cluster.create(plan.names, loops: settings.loops)
+        try await cluster.create(
+            plan.names, MachineSetup(workRounds: settings.workRounds), loops: settings.loops)
         _ = try await cluster.ask { .lead(groups: plan.groups($0)) }
 
         progress("proposing")

@@ -81,8 +81,8 @@ extension Trial {
             goals: [.times("p99 by theirs alone", atMost: 3)]
         ) { place in
             let run = NeighbourRun(
-                groups: 255, rate: 2_550, seconds: place.seconds, isApart: isApart,
-                folder: place.folder, place.remains)
+                NeighbourSettings(isApart: isApart, seconds: place.seconds), folder: place.folder,
+                place.remains)
             let result = try await run.measure()
             return Outcome(
                 values: [Report.ratio(result.beside.p99, by: result.alone.p99)], check: result.check
