@@ -13,7 +13,7 @@ struct NodeMeter {
     private let counters: [(counter: Counter, value: NodeMetrics.Path)]
 
     init(node: NodeID, adapter: String?) {
-        let label = [("node", "\(node)")] + (adapter.map { [("adapter", $0)] } ?? [])
+        let label = NodeMeter.dimensions(node: node, adapter: adapter)
         groups = Gauge(label: "kraft_groups", dimensions: label)
         groupsLed = Gauge(label: "kraft_groups_led", dimensions: label)
         peersConnected = Gauge(label: "kraft_peers_connected", dimensions: label)
@@ -22,6 +22,10 @@ struct NodeMeter {
         counters = NodeMetrics.counters.map {
             (Counter(label: $0.name, dimensions: label), $0.value)
         }
+    }
+
+    static func dimensions(node: NodeID, adapter: String?) -> [(String, String)] {
+        [("node", "\(node)")] + (adapter.map { [("adapter", $0)] } ?? [])
     }
 
     mutating func publish(

@@ -1,6 +1,7 @@
 import Foundation
-import KraftMultiRaft
 import Testing
+
+@testable import KraftMultiRaft
 
 /// Nodes with loops of their own for some groups.
 @Suite(.timeLimit(.minutes(2)))
@@ -120,6 +121,41 @@ struct AdapterTests {
                 #expect(Set([await shared, await apart]) == [nil, .conflict])
             }
         }
+    }
+
+    @Test func `an invited replica of a name that is in use isn't opened`() async throws {
+        try await AdapterCluster.with(nodes: 3) { cluster in
+            var nodes: [KraftMultiRaft] = []
+            for node in [1, 2, 3] as [NodeID] {
+                nodes.append(
+                    try await cluster.start(node) {
+                        $0.machines = MachineProvider { _ in Counter() }
+                    })
+            }
+            let apart = try await nodes[0].createGroup(
+                "g", voters: [1], options: .init(adapter: "orders")
+            ) { Counter() }
+            #expect(try await apart.propose(5) == 5)
+            // The others don't know, and make it on the shared one.
+            for node in nodes.dropFirst() { _ = try await node.createGroup("g") { Counter() } }
+            _ = try await nodes[1].group("g", of: Counter.self).propose(1)
+            try await eventually("its replica is here too") {
+                await nodes[0].status().groups.map(\.name.string) == ["g", "g"]
+            }
+            #expect(try nodes[0].group("g", of: Counter.self).id == apart.id)
+            #expect(try await apart.propose(5) == 10)
+            #expect(await create("g", nil, on: nodes[0]) == .conflict)
+            let opened = await nodes[0].running?.shared.run { $0.groups.compactMap { $0?.name } }
+            #expect(opened == [])
+        }
+    }
+
+    @Test func `metrics of a dedicated adapter have its name`() {
+        func words(_ adapter: String?) -> [String] {
+            NodeMeter.dimensions(node: 7, adapter: adapter).map { "\($0)=\($1)" }
+        }
+        #expect(words(nil) == ["node=7"])
+        #expect(words("orders") == ["node=7", "adapter=orders"])
     }
 
     @Test func `adapters that can't be are named`() async throws {
