@@ -8,6 +8,8 @@ struct NodeSetup: Codable, Sendable {
     var adapters: [AdapterSetup] = []
     /// 0: leases are off, as they are by default.
     var leaseMilliseconds = 0
+    /// How long proposals may gather; 0: not beyond the log's own pace, as by default.
+    var gatherMicroseconds = 0
 }
 
 /// A loop of its own for some groups.

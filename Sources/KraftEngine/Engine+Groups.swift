@@ -140,8 +140,9 @@ extension Engine {
             appliedIndex: applied)
         group.snapshot = recovered.snapshot
         group.lastCapture = now
-        for run in recovered.index.runs where run.last > raft.snapshot.index {
-            group.bytesSinceCapture += Int(run.payloadCount)
+        for place in 0..<recovered.index.runCount {
+            let run = recovered.index.run(at: place)
+            if run.last > raft.snapshot.index { group.bytesSinceCapture += Int(run.payloadCount) }
         }
         group.metadataAt = recovered.metadataAt
         group.hardStateAt = recovered.hardStateAt
@@ -166,9 +167,10 @@ extension Engine {
         Engine.insert(slot, into: &ids, of: groups) { Engine.hash($0.id) }
         // Of two lives of a name the later one is found.
         if let other = self.slot(named: recovered.name) {
-            names.remove(other, hash: Engine.hash(recovered.name))
+            names.remove(other, hash: hash(recovered.name))
         }
-        Engine.insert(slot, into: &names, of: groups) { Engine.hash($0.name) }
+        let seed = boot
+        Engine.insert(slot, into: &names, of: groups) { Engine.hash($0.name, seed: seed) }
         return slot
     }
 
@@ -181,12 +183,16 @@ extension Engine {
 
     /// Ids are hashes themselves.
     private static func hash(_ id: GroupID) -> Int { Int(truncatingIfNeeded: id.rawValue) }
-    private static func hash(_ name: GroupName) -> Int {
+    private static func hash(_ name: GroupName, seed: UInt64) -> Int {
         var string = name.string
         return string.withUTF8 {
-            Int(truncatingIfNeeded: XXH64($0.baseAddress, $0.count, 0))
+            Int(truncatingIfNeeded: XXH64($0.baseAddress, $0.count, seed))
         }
     }
+
+    /// Names are the users': with a seed that is random in each life, none can be chosen so that many
+    /// stand in one place of the table. What is found doesn't hang on where it stands.
+    func hash(_ name: GroupName) -> Int { Engine.hash(name, seed: boot) }
 
     /// For the path of every message.
     @inline(__always)
@@ -195,7 +201,7 @@ extension Engine {
     }
 
     func slot(named name: GroupName) -> Int? {
-        names.slot(hash: Engine.hash(name)) { groups[$0].name == name }
+        names.slot(hash: hash(name)) { groups[$0].name == name }
     }
 
     public func slot(of name: GroupName) -> GroupSlot? {
@@ -258,7 +264,7 @@ extension Engine {
         let batch = writeGroup(.groupRemoved, record, groups[slot].id).batch
         dropSnapshots(of: slot, after: batch, now: now)
         ids.remove(slot, hash: Engine.hash(groups[slot].id))
-        names.remove(slot, hash: Engine.hash(record.name))
+        names.remove(slot, hash: hash(record.name))
         isLive[slot] = false
         reclaim.isLookWorthwhile = true
         groups[slot].isTouched = false

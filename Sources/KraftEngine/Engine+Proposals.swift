@@ -390,6 +390,8 @@ extension Engine {
         for peer in peers { next = min(next, peer.forwardDeadline) }
         // A storm of deadlines is handled in strokes, not one by one.
         groups[slot].requestDeadline = next == .never ? .never : max(next, now + .milliseconds(5))
+        // A node without peers has no beat to do this at.
+        if next == .never { groups[slot].giveRoomBack() }
     }
 
     /// Nobody waits for it any more; its place is kept until its index is applied.

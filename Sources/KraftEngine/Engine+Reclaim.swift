@@ -123,7 +123,9 @@ extension Engine {
             }
         }
         reclaim.allowance -= held
-        for run in groups[slot].index.runs where run.segment == victim {
+        for place in 0..<groups[slot].index.runCount {
+            let run = groups[slot].index.run(at: place)
+            guard run.segment == victim else { continue }
             reclaim.runs.append(
                 .init(
                     position: run.position, slot: slot, serial: groups[slot].serial,

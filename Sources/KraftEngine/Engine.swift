@@ -53,6 +53,7 @@ public struct Engine: ~Copyable {
     /// What peers are told of this node.
     var info: String
     var hasLeftCluster = false
+    var gathering = Gathering()
     var ownGeneration: UInt64 = 0
     /// What an earlier life promised with its beats may bind until then.
     let votesHeldUntil: Instant
@@ -244,13 +245,14 @@ public struct Engine: ~Copyable {
     public mutating func endTurn(now: Instant) {
         guard !isFenced else { return }
         turnTime = now
+        considerGathering(now: now)
         var place = 0
         while place < touched.count {
             finishTurn(of: touched[place], now: now)
             place += 1
         }
         touched.removeAll(keepingCapacity: true)
-        stage.removeAll()
+        if gathering.held.isEmpty { stage.removeAll() }
         if !leaving.isEmpty { removeLeavers(now: now) }
         if log.usedSegments > reclaimBudget || !reclaim.isIdle {
             reclaimSpace()
@@ -280,7 +282,8 @@ public struct Engine: ~Copyable {
     /// When `tick` is due at the latest. `.never` when nothing is.
     public var nextWakeUp: Instant {
         if isFenced { return .never }
-        return reclaim.wantsTurn ? turnTime : min(nodeDeadline, nextScan)
+        if reclaim.wantsTurn { return turnTime }
+        return min(gatheringDeadline, min(nodeDeadline, nextScan))
     }
 
     private mutating func tick(now: Instant) {
@@ -298,6 +301,7 @@ public struct Engine: ~Copyable {
     private static let ticksPerTurn = 1_024
 
     /// A few groups a beat, all in turn: those that were busy shall not keep their queues' memory.
+    /// Without peers there is no beat: a group gives it back when its last request's time is over.
     private mutating func giveRoomBack() {
         for _ in 0..<min(groups.count, Engine.roomsGivenBack) {
             nextRoom = nextRoom + 1 < groups.count ? nextRoom + 1 : 0
@@ -359,9 +363,15 @@ public struct Engine: ~Copyable {
     private mutating func finishTurn(of slot: Int, now: Instant) {
         guard isLive[slot] else { return }
         groups[slot].isTouched = false
-        if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
+        if groups[slot].stagedCount > 0, !gathering.isHolding { takeStaged(of: slot, now: now) }
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
-        if groups[slot].stagedCount > 0 { takeStaged(of: slot, now: now) }
+        if groups[slot].stagedCount > 0 {
+            if gathering.isHolding {
+                hold(slot)
+            } else {
+                takeStaged(of: slot, now: now)
+            }
+        }
         if groups[slot].newReads > 0 { askReads(of: slot, now: now) }
         considerCapture(slot)
         if groups[slot].isLeaving, !leaving.contains(slot) { leaving.append(slot) }
@@ -560,6 +570,9 @@ extension EngineConfiguration {
         guard timing.beatInterval > .zero,
             timing.electionTimeout.rawValue >= 2 * timing.beatInterval.rawValue
         else { throw fail("timing.electionTimeout", "must be at least two beat intervals") }
+        guard timing.gatherInterval < timing.beatInterval else {
+            throw fail("timing.gatherInterval", "must be below the beat interval")
+        }
     }
 }
 

@@ -66,6 +66,10 @@ public struct EngineConfiguration: Sendable {
         /// First and greatest pause before a peer is dialled again; doubles, with jitter.
         public var reconnectMinimum = Nanoseconds.milliseconds(20)
         public var reconnectMaximum = Nanoseconds.milliseconds(1_000)
+        /// How long proposals may gather before they are taken into the log together, while many of
+        /// them come: less processor time a write, for so much more latency. A lone writer doesn't
+        /// wait. Below the beat interval; zero: no longer than the log's last write takes.
+        public var gatherInterval = Nanoseconds.zero
         public init() {}
     }
 

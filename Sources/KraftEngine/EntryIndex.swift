@@ -37,7 +37,7 @@ struct EntryIndex {
     /// The last run, without entries where there is none.
     private var newestRun = Run.none
     /// Those before it: ascending, without gaps; the first may begin before the group's first entry.
-    private var olderRuns: [Run] = []
+    private(set) var olderRuns: [Run] = []
     /// Of the last segment that holds runs. Without bytes where there is none.
     private var newest = Share.none
     /// Of the others, ascending.
@@ -56,7 +56,7 @@ struct EntryIndex {
         place == olderRuns.count ? newestRun : olderRuns[place]
     }
 
-    /// A copy of all of them.
+    /// A copy of all of them, for what isn't done in a turn.
     var runs: [Run] { isEmpty ? [] : olderRuns + [newestRun] }
 
     /// The group's first index that has a place.

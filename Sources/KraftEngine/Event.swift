@@ -87,6 +87,9 @@ public struct SegmentPreparation: Sendable {
     /// The file of this segment, which nobody needs any more, may become the new one: it loses its old
     /// name first, and is zeroed then. If it isn't there, it isn't needed.
     public var recycles: UInt64?
+    /// Writes wait for it already; else it may be made at leisure, before the segment that is being
+    /// filled is full.
+    public var isUrgent = false
 }
 
 /// Read back a part of a segment. Never beyond what has been reported written.

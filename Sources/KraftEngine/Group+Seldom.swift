@@ -98,18 +98,13 @@ extension Group {
             seldom.made().pointee.freshSince = newValue
         }
     }
-    /// Nil until the group's first session is opened.
+    /// Nil until the group's first session is opened. An object: whoever gets it changes the table
+    /// where it lies.
     var sessions: GroupSessions? {
         get { seldom.state?.pointee.sessions }
-        // Where they lie: a table that is handed out and put back is copied for each command.
-        _modify {
-            if let state = seldom.state {
-                yield &state.pointee.sessions
-            } else {
-                var none: GroupSessions?
-                yield &none
-                if let some = none { seldom.made().pointee.sessions = some }
-            }
+        set {
+            guard newValue != nil || hasSeldom else { return }
+            seldom.made().pointee.sessions = newValue
         }
     }
     var transfer: WaitingTransfer? {

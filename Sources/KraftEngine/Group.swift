@@ -28,6 +28,8 @@ struct Group: ~Copyable {
     var isApplyQueued = false
     /// The turn's end looks at it.
     var isTouched = false
+    /// It has proposals that were not taken in the turn in which they came.
+    var isHeld = false
     /// This replica is no member any more: it goes when it has applied what is committed.
     var isLeaving = false
     /// What this replica had acknowledged may be lost: it neither votes nor acknowledges nor leads

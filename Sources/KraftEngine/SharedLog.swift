@@ -292,6 +292,7 @@ struct SharedLog {
             number: askedUpTo, nonce: nonce(of: askedUpTo), sizeBytes: limits.segmentSizeBytes,
             node: identity.node, store: identity.store, clusterID: identity.clusterID)
         preparation.recycles = recyclable.popLast()
+        preparation.isUrgent = end.segment > preparedUpTo
         return preparation
     }
 

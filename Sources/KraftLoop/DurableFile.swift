@@ -49,38 +49,4 @@ package final class DurableFile: Sendable {
         try file.write(&pieces, at: offset)
         try file.syncData()
     }
-
-    /// Makes a file of zeros that begins with `header`; not yet durable. One that is there already
-    /// keeps its space.
-    static func makeZeroed(
-        _ path: String, sizeBytes: Int, header: [UInt8]
-    ) throws(LoopError) -> File {
-        let file = try File(path, .reuse)
-        if try file.size() > sizeBytes { try file.truncate(to: sizeBytes) }
-        let chunk = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: 1 << 20, alignment: PieceList.directAlignment)
-        defer { chunk.deallocate() }
-        chunk.initializeMemory(as: UInt8.self, repeating: 0)
-        var direct = kraft_open_direct(path, 0)
-        defer { if direct >= 0 { _ = close(direct) } }
-        var offset = 0
-        while offset < sizeBytes {
-            let count = min(chunk.count, sizeBytes - offset)
-            var pieces = PieceList([UnsafeRawBufferPointer(rebasing: chunk[..<count])])
-            if direct >= 0, pieces.isAligned(at: offset) {
-                let written = pieces.write(to: direct, at: offset)
-                if written > 0 {
-                    offset += written
-                    continue
-                }
-                // The plain way says what is really wrong.
-                _ = close(direct)
-                direct = -1
-            }
-            try file.write(&pieces, at: offset)
-            offset += count
-        }
-        try file.write(header, at: 0)
-        return file
-    }
 }

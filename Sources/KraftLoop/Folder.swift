@@ -59,7 +59,7 @@ package struct Folder: Sendable {
     /// Bytes that the file system has, used and free; nil if it doesn't say.
     package var fileSystemSizeBytes: Int? { fileSystemBytes { ($0.f_blocks, $0.f_blocks) } }
     /// Bytes that this user may still take; nil if the file system doesn't say.
-    private var freeSizeBytes: Int? { fileSystemBytes { ($0.f_bavail, $0.f_blocks) } }
+    var freeSizeBytes: Int? { fileSystemBytes { ($0.f_bavail, $0.f_blocks) } }
 
     private func fileSystemBytes(
         _ blocks: (statvfs) -> (count: fsblkcnt_t, all: fsblkcnt_t)
@@ -88,32 +88,12 @@ package struct Folder: Sendable {
     /// What was made, renamed and removed here survives a power cut.
     package func sync() throws(LoopError) { try File(path, .read).syncAll() }
 
-    /// Makes a file of zeros that begins with `header`: durable, with its directory entry, and under
-    /// its name only when it is whole. When it can't be made, nothing of it is left.
-    ///
-    /// - `recycling`: a file that nobody needs any more, to be made into it. It loses its name before
-    ///   anything in it changes; its space is kept, so that a full disk needs none. It need not be
-    ///   there.
+    /// Makes a file of zeros that begins with `header`, at once: see `FilePreparation`.
     package func prepare(
         _ name: String, sizeBytes: Int, header: [UInt8], recycling old: String? = nil
     ) throws(LoopError) {
-        let (path, temporary) = (path(of: name), path(of: name + Folder.temporarySuffix))
-        let isRecycled = old.map { rename(self.path(of: $0), temporary) == 0 } ?? false
-        // Tried again every second, this would fill what little is left each time.
-        if !isRecycled, let free = freeSizeBytes, free < sizeBytes {
-            throw LoopError(LoopError.noSpace, "make \(path)")
-        }
-        do throws(LoopError) {
-            let file = try DurableFile.makeZeroed(temporary, sizeBytes: sizeBytes, header: header)
-            try file.syncAll()
-            guard rename(temporary, path) == 0 else {
-                throw LoopError(-errno, "rename \(temporary)")
-            }
-        } catch {
-            // A full disk would stay full of it.
-            _ = unlink(temporary)
-            throw error
-        }
-        try sync()
+        let preparation = FilePreparation(
+            name, in: self, sizeBytes: sizeBytes, header: header, recycling: old)
+        while try !preparation.goOn(sizeBytes) {}
     }
 }

@@ -77,16 +77,17 @@ struct FileLogDirectory: LogDirectory {
     }
 
     func prepare(_ segment: SegmentPreparation) throws(KraftError) {
+        let preparation = preparation(of: segment)
         do {
-            try prepareFile(segment)
+            while try !preparation.goOn(segment.sizeBytes) {}
         } catch {
             throw KraftError(storage: error)
         }
     }
 
-    func prepareFile(_ segment: SegmentPreparation) throws(LoopError) {
-        try folder.prepare(
-            FileLogDirectory.name(of: segment.number), sizeBytes: segment.sizeBytes,
+    func preparation(of segment: SegmentPreparation) -> FilePreparation {
+        FilePreparation(
+            FileLogDirectory.name(of: segment.number), in: folder, sizeBytes: segment.sizeBytes,
             header: segment.header, recycling: segment.recycles.map(FileLogDirectory.name))
     }
 

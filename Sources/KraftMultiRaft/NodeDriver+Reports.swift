@@ -105,12 +105,9 @@ extension NodeDriver {
     }
 
     private func reportContradiction(_ slot: GroupSlot) {
-        guard groups.indices.contains(slot.rawValue), let name = groups[slot.rawValue]?.name
+        guard groups.indices.contains(slot.rawValue), let name = groups[slot.rawValue]?.name,
+            let count = groups[slot.rawValue]?.countContradiction()
         else { return }
-        let count = Int(groups[slot.rawValue]?.contradictions ?? 0) + 1
-        groups[slot.rawValue]?.contradictions = UInt32(clamping: count)
-        // It comes with every such message: told the first time, the second, the fourth and so on.
-        guard count & (count - 1) == 0 else { return }
         logger.error(
             "a replica of the group has lost its memory; its messages are dropped",
             metadata: ["group": "\(name)", "count": "\(count)"])

@@ -29,6 +29,7 @@ extension NodeDriver {
         queue.close()
         shutdown = .handingOver(until: now + Shutdown.handOverPatience)
         snapshots.abandon()
+        files.hurry()
         noteNews()
         engine.handOver(now: now)
     }

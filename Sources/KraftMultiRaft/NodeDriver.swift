@@ -44,7 +44,8 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     var meter: NodeMeter
 
     /// The other half of a double buffer: effects are carried out from here, so that the engine may
-    /// be called meanwhile.
+    /// be called meanwhile. Unchecked: nothing but `carryOutEffects` writes it, and that doesn't begin
+    /// again from within the completions that read it: they may make requests, but end no turn.
     @exclusivity(unchecked) var effects = Effects()
     private var inbound = SubmissionQueue.Batch()
     private var replies = ReplyBuffer()
@@ -108,6 +109,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         guard shutdown != .done else { return }
         takeSubmissions()
         snapshots.wake()
+        files.wake()
         var rounds = 0
         repeat {
             repeat {
@@ -166,6 +168,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         var due = min(engine.nextWakeUp, meter.due)
         if let deadline = shutdown.deadline { due = min(due, deadline) }
         if let wakeUp = snapshots.nextWakeUp { due = min(due, Instant(nanoseconds: wakeUp)) }
+        if let wakeUp = files.nextWakeUp { due = min(due, Instant(nanoseconds: wakeUp)) }
         if due != .never { loop.armTimer(at: due.nanoseconds) }
     }
 
@@ -184,4 +187,12 @@ struct DrivenGroup {
     var leader = NodeID.none
     var contradictions: UInt32 = 0
     var term = Term.zero
+
+    /// One comes with every message of such a replica. How many came, if it is to be told: with the
+    /// first, the second, the fourth and so on.
+    mutating func countContradiction() -> Int? {
+        guard contradictions < .max else { return nil }
+        contradictions += 1
+        return contradictions & (contradictions - 1) == 0 ? Int(contradictions) : nil
+    }
 }

@@ -27,6 +27,7 @@ final class ProposeCall: AwaitedCall, @unchecked Sendable {
     /// What the state machine replied, or why it did not. For the caller, once the call has ended.
     func reply<Reply: BinaryCodable>() throws(KraftError) -> Reply {
         if let error { throw error }
+        precondition(isFinal, "a proposal ended with nothing")
         return try bytes.withBytes { bytes throws(KraftError) in
             try Reply(reply: bytes, group: group)
         }
@@ -44,6 +45,7 @@ final class ProposeManyCall: AwaitedCall, @unchecked Sendable {
     private var errors: [KraftError] = []
 
     private enum Ended {
+        case awaited
         case replied(start: Int, count: Int)
         /// As the error of this place.
         case failed(Int)
@@ -52,13 +54,16 @@ final class ProposeManyCall: AwaitedCall, @unchecked Sendable {
     init(group: GroupName?, ends: [Int]) {
         self.ends = ends
         missing = ends.count
-        ended = Array(repeating: .replied(start: 0, count: 0), count: ends.count)
+        ended = Array(repeating: .awaited, count: ends.count)
         super.init(group: group)
     }
 
     override func completed(
         _ position: Int, _ outcome: Completion.Outcome, reply: UnsafeRawBufferPointer
     ) {
+        guard case .awaited = ended[position] else {
+            preconditionFailure("a proposal ended twice")
+        }
         if case .done = outcome {
             ended[position] = .replied(start: bytes.count, count: reply.count)
             if reply.count > 0 { bytes.append(contentsOf: reply) }
@@ -78,6 +83,7 @@ final class ProposeManyCall: AwaitedCall, @unchecked Sendable {
         bytes.withUnsafeBytes { bytes in
             for end in ended {
                 switch end {
+                case .awaited: preconditionFailure("a proposal ended with nothing")
                 case .replied(let start, let count):
                     let reply = UnsafeRawBufferPointer(rebasing: bytes[start..<start + count])
                     do throws(KraftError) {

@@ -11,7 +11,8 @@ struct Submission {
     }
 
     var kind: Kind
-    /// Retained from `submit` until the loop takes it.
+    /// Retained from `submit` until the loop takes it. Before that whoever made the submission keeps
+    /// the call alive: a reference here would be counted for each copy.
     fileprivate(set) var call: Unmanaged<Call>
     var slot: GroupSlot
     /// The slot may have passed to another group since the handle was made.

@@ -40,6 +40,22 @@ struct CallTests {
         #expect(call.index == .zero)
     }
 
+    @Test func `a proposal that ends twice, or is asked for what it hasn't got, is a bug`() async {
+        await #expect(processExitsWith: .failure) {
+            let call = ProposeManyCall(group: nil, ends: [1, 2])
+            for _ in 1...2 { UInt64(5).bytes { call.completed(0, .applied, reply: $0) } }
+        }
+        await #expect(processExitsWith: .failure) {
+            let call = ProposeManyCall(group: nil, ends: [1, 2])
+            UInt64(5).bytes { call.completed(0, .applied, reply: $0) }
+            let _: [Result<UInt64, KraftError>] = call.replies()
+        }
+        await #expect(processExitsWith: .failure) {
+            let call = ProposeCall(group: nil)
+            _ = try? call.reply() as UInt64
+        }
+    }
+
     @Test func `a reply that can't be read leaves the outcome unknown`() async throws {
         let call = ProposeCall(group: nil)
         await call.ended {

@@ -23,6 +23,10 @@ struct WritesCommand: AsyncParsableCommand {
             the node's loop as their executor.
             """)
     var clients = ClientKind.loop
+    @Option(
+        name: .customLong("gather-ms"),
+        help: "Milliseconds for which proposals may gather, to be taken into the log together.")
+    var gather = 0.0
     @Option(help: "Commands in one call of async clients.") var batch = 1
     @Option(help: "spread: each node leads a third of the groups; one: node 1 leads all.")
     var leaders = LeaderPlacement.spread
@@ -44,6 +48,7 @@ struct WritesCommand: AsyncParsableCommand {
         try require("--nodes", nodes, 1...7)
         try require("--loops", loops, 1...16)
         try require("--batch", batch, 1...65_536)
+        try require("--gather-ms", gather, 0...99)
         try require("--warmup", warmup, 0...86_400)
         if batch > 1, clients == .loop {
             throw ValidationError("--batch: for --clients async; on the loop there are no calls")
@@ -66,7 +71,7 @@ struct WritesCommand: AsyncParsableCommand {
             rate: rate, skew: skew, payloadSizeBytes: payload,
             seconds: common.seconds ?? (quick ? 1 : 5), warmupSeconds: warmup ?? (quick ? 0.3 : 1),
             clients: clients, batch: batch, leaders: leaders, nodes: nodes, loops: loops,
-            workRounds: work, isQuick: quick)
+            workRounds: work, gatherMicroseconds: Int(gather * 1_000), isQuick: quick)
     }
 
     func run() async throws {
@@ -100,5 +105,7 @@ struct WritesSettings: Codable, Sendable {
     var loops = 1
     /// What each command costs the state machine: see `MachineSetup`.
     var workRounds = 0
+    /// For how long proposals may gather (`Timing.gatherInterval`).
+    var gatherMicroseconds = 0
     var isQuick = false
 }

@@ -44,6 +44,8 @@ final class NodeHost: Sendable {
         configuration.clusterID = "kraft-bench"
         configuration.requestTimeout = .seconds(30)
         configuration.timing.leaseDuration = .milliseconds(UInt64(setup.leaseMilliseconds))
+        configuration.timing.gatherInterval = Nanoseconds(
+            UInt64(setup.gatherMicroseconds) * 1_000)
         configuration.adapters = setup.adapters.map {
             .init(
                 name: $0.name, listen: $0.listen,

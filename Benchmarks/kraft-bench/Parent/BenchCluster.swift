@@ -11,6 +11,7 @@ struct BenchCluster: Sendable {
     /// - `loops`: of each node, the shared one too.
     static func start(
         in folder: String, nodes count: Int = 3, loops: Int = 1, leaseMilliseconds: Int = 0,
+        gatherMicroseconds: Int = 0,
         _ remains: Remains
     ) async throws -> BenchCluster {
         // By loop, then by node.
@@ -24,7 +25,7 @@ struct BenchCluster: Sendable {
         let setups = peers[0].sorted { $0.key < $1.key }.map { id, address in
             var setup = NodeSetup(
                 node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers[0],
-                leaseMilliseconds: leaseMilliseconds)
+                leaseMilliseconds: leaseMilliseconds, gatherMicroseconds: gatherMicroseconds)
             for (place, name) in adapters(loops).enumerated() {
                 guard let name, let listen = peers[place][id] else { continue }
                 setup.adapters.append(

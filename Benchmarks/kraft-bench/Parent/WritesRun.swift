@@ -15,7 +15,8 @@ struct WritesRun {
         try await probe.run(in: folder, seconds: probeSeconds)
         progress("starting the nodes")
         let cluster = try await BenchCluster.start(
-            in: folder, nodes: settings.nodes, loops: settings.loops, remains)
+            in: folder, nodes: settings.nodes, loops: settings.loops,
+            gatherMicroseconds: settings.gatherMicroseconds, remains)
         let plan = WritesPlan(settings, nodeCount: cluster.nodes.count)
         progress("creating \(plan.names.count) groups")
         try await cluster.create(

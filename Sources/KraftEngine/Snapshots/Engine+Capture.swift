@@ -279,7 +279,11 @@ extension Engine {
         let base = groups[slot].raft.log.base.index
         var start = index - base > entries ? LogIndex(index.rawValue - UInt64(entries)) : base
         var byteCount = 0
-        for run in groups[slot].index.runs.reversed() where run.first <= index {
+        var place = groups[slot].index.runCount
+        while place > 0 {
+            place -= 1
+            let run = groups[slot].index.run(at: place)
+            guard run.first <= index else { continue }
             byteCount += Int(run.payloadCount)
             if byteCount > bytes { return max(start, min(run.last, index)) }
             if run.first <= start { break }
