@@ -16,10 +16,10 @@ extension KraftMultiRaft {
         let runtime = try runtime(adapter: options.adapter)
         let voters = voters ?? runtime.configuration.nodes
         let box = TypedMachineBox(make())
-        try await runtime.result(of: DoneCall(group: name)) { driver, call in
+        let entry = try await runtime.result(of: OpeningCall(group: name)) { driver, call in
             driver.openGroup(name, voters: voters, options: options, box: box, call: call)
         }
-        return try group(name.string)
+        return try group(entry, on: runtime)
     }
 
     /// The group of this name that was opened here. Throws `notFound`, or `conflict` when its state

@@ -30,7 +30,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     /// Groups with a state machine, by slot.
     @exclusivity(unchecked) var groups: [DrivenGroup?] = []
-    var opening: [GroupName: [DoneCall]] = [:]
+    var opening: [GroupName: [OpeningCall]] = [:]
     @exclusivity(unchecked) var calls = CallTable()
     let machines: MachineProvider?
     /// Changes of members that were begun through this node, the newest last.
