@@ -13,8 +13,8 @@ struct KraftBench: AsyncParsableCommand {
             """,
         subcommands: [
             WritesCommand.self, ReadsCommand.self, IdleCommand.self, StartUpCommand.self,
-            FailOverCommand.self, GrowthCommand.self, SweepCommand.self, AwayCommand.self,
-            TargetsCommand.self, NodeCommand.self,
+            FailOverCommand.self, GrowthCommand.self, SweepCommand.self, LoopsCommand.self,
+            NeighbourCommand.self, AwayCommand.self, TargetsCommand.self, NodeCommand.self,
         ],
         defaultSubcommand: WritesCommand.self)
 }

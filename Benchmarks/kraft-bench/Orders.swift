@@ -5,17 +5,32 @@ struct NodeSetup: Codable, Sendable {
     var dataDirectory: String
     var listen: String
     var peers: [UInt32: String]
+    var adapters: [AdapterSetup] = []
     /// 0: leases are off, as they are by default.
     var leaseMilliseconds = 0
     /// How long proposals may gather; 0: not beyond the log's own pace, as by default.
     var gatherMicroseconds = 0
 }
 
+/// A loop of its own for some groups.
+struct AdapterSetup: Codable, Sendable {
+    var name: String
+    var listen: String
+    var peers: [UInt32: String]
+}
+
+/// What a group's state machine has beside its count.
+struct MachineSetup: Codable, Sendable {
+    var stateBytes = 0
+    /// What each command costs it: rounds of a hash, of about 2 ns.
+    var workRounds = 0
+}
+
 /// What the parent tells a node: one line of JSON on standard input, one answer to each.
 enum Order: Codable, Sendable {
-    /// Creates these groups, or opens them where they are; each has so much state beside its count.
+    /// Creates these groups, or opens them where they are: on an adapter, or on the node's shared loop.
     /// Answer: `done`.
-    case create(groups: [String], stateBytes: Int)
+    case create(groups: [String], machine: MachineSetup = .init(), adapter: String? = nil)
     /// Waits until all of its groups have a leader. Answer: `leading`.
     case awaitLeaders
     /// Takes over these groups' leadership. Answer: `done`.
@@ -92,6 +107,21 @@ struct Workload: Codable, Sendable {
         self.batch = batch
         self.offer = offer
         self.reads = reads
+    }
+
+    /// What it comes to for some of its groups.
+    func part(_ places: [Int]) -> Workload {
+        var part = self
+        part.groups = places.map { groups[$0] }
+        if !inFlight.isEmpty { part.inFlight = places.map { inFlight[$0] } }
+        if let offer {
+            let weights = places.map { offer.weights[$0] }
+            let share =
+                weights.reduce(0, +) / max(offer.weights.reduce(0, +), .leastNonzeroMagnitude)
+            part.offer = Offer(perSecond: offer.perSecond * share, weights: weights)
+        }
+        if let reads { part.reads?.minimumCounts = places.map { reads.minimumCounts[$0] } }
+        return part
     }
 
     /// Closed loops of writes on the node's loop, alike in all groups.

@@ -13,10 +13,9 @@ final class EventHub: Sendable {
 
     var hasSubscribers: Bool { count.load(ordering: .relaxed) > 0 }
 
-    /// From now on the subscriber gets every event; first of all the snapshot.
-    func subscribe(_ snapshot: KraftEvent) -> EventSubscription {
+    /// From now on the subscriber gets every event; first of all the snapshot that it `begin`s with.
+    func subscribe() -> EventSubscription {
         let buffer = EventBuffer()
-        buffer.put(snapshot)
         let id = state.withLock { state -> UInt64 in
             let id = state.nextID
             state.nextID += 1
@@ -63,11 +62,16 @@ final class EventSubscription: Sendable {
     }
 
     deinit { hub.unsubscribe(id) }
+
+    /// Before anything is read.
+    func begin(_ snapshot: KraftEvent.Snapshot) { buffer.begin(.snapshot(snapshot)) }
 }
 
 /// Events that one reader has yet to read: bounded, the oldest go first.
 final class EventBuffer: Sendable {
     private struct State {
+        /// Comes before everything else.
+        var snapshot: KraftEvent?
         var events: [KraftEvent] = []
         /// Where the oldest unread event lies; the array is a ring once it is full.
         var first = 0
@@ -88,6 +92,10 @@ final class EventBuffer: Sendable {
         }
 
         mutating func next() -> KraftEvent? {
+            if let snapshot {
+                self.snapshot = nil
+                return snapshot
+            }
             if dropped > 0 {
                 defer { dropped = 0 }
                 return .dropped(count: dropped)
@@ -107,6 +115,8 @@ final class EventBuffer: Sendable {
     }
 
     private let state = Mutex(State())
+
+    func begin(_ snapshot: KraftEvent) { state.withLock { $0.snapshot = snapshot } }
 
     func put(_ event: KraftEvent) {
         let waiter = state.withLock { state -> CheckedContinuation<KraftEvent?, Never>? in

@@ -6,8 +6,11 @@ public struct GroupOptions: Sendable {
     /// When the group's log gives way to a snapshot on this node; nil: as for all groups
     /// (`KraftConfiguration.snapshots`).
     public var snapshots: SnapshotPolicy?
+    /// Which of `KraftConfiguration.adapters` the group is on; nil: the shared one. The same on all
+    /// nodes, for as long as the group exists.
+    public var adapter: String?
 
-    public init() {}
+    public init(adapter: String? = nil) { self.adapter = adapter }
 }
 
 /// What a read promises.

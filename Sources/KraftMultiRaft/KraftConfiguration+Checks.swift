@@ -28,6 +28,7 @@ extension KraftConfiguration {
         }
         try validatePeers()
         try engine.validate()
+        try validateAdapters()
     }
 
     private func validatePeers() throws(KraftError) {
@@ -45,7 +46,7 @@ extension KraftConfiguration {
         }
     }
 
-    private func check(
+    func check(
         _ condition: Bool, _ message: @autoclosure () -> String
     ) throws(KraftError) {
         guard condition else { throw KraftError(.configuration, message()) }

@@ -45,6 +45,8 @@ public struct KraftConfiguration: Sendable {
     public var inboundConnectionLimit = 1_024
     /// Makes the transport between nodes; nil is TCP on the node's own event loop.
     public var makeTransport: (@Sendable () -> any Transport)?
+    /// Loops of their own for some groups, beside the one that all others share.
+    public var adapters: [Adapter] = []
 
     /// How streams between nodes are cut into frames; the same on all nodes.
     public var wireFormat: any WireFormat = StandardWireFormat()

@@ -3,21 +3,23 @@ extension KraftMultiRaft {
     /// (then what is on disk wins over `voters`). Every voter has to do the same, in any order.
     /// A group that is open already is left as it is.
     ///
-    /// - `voters`: nil is all nodes of the configuration.
+    /// - `voters`: nil is all nodes of the configuration, or of the adapter's.
     /// - `make`: makes the state machine, empty; it is filled from the log.
     ///
-    /// Throws `badRequest` for an illegal name, `conflict` when the group is open as another type.
+    /// Throws `badRequest` for an illegal name or an adapter that there isn't, `conflict` when the group
+    /// is open as another type, or is on another adapter.
     public func createGroup<S: StateMachine & Sendable>(
         _ name: String, voters: [NodeID]? = nil, options: GroupOptions = .init(),
         _ make: @Sendable () -> S
     ) async throws(KraftError) -> Group<S> {
         let name = try GroupName(checking: name)
-        let voters = voters ?? configuration.nodes
+        let runtime = try runtime(adapter: options.adapter)
+        let voters = voters ?? runtime.configuration.nodes
         let box = TypedMachineBox(make())
-        try await onLoop(name) { driver, call in
+        let entry = try await runtime.result(of: OpeningCall(group: name)) { driver, call in
             driver.openGroup(name, voters: voters, options: options, box: box, call: call)
         }
-        return try group(name.string)
+        return try group(entry, on: runtime)
     }
 
     /// The group of this name that was opened here. Throws `notFound`, or `conflict` when its state
@@ -26,24 +28,24 @@ extension KraftMultiRaft {
         _ name: String, of type: S.Type = S.self
     ) throws(KraftError) -> Group<S> {
         let name = try GroupName(checking: name)
-        guard let entry = registry.find(name) else { throw .noSuchGroup(name) }
-        return try group(entry)
+        let runtime = try runtime(of: name)
+        guard let entry = runtime.registry.find(name) else { throw .noSuchGroup(name) }
+        return try group(entry, on: runtime)
     }
 
     /// As `group(_:of:)`, by id.
     public func group<S: StateMachine & Sendable>(
         id: GroupID, of type: S.Type = S.self
     ) throws(KraftError) -> Group<S> {
-        guard let entry = registry.find(id) else {
-            throw KraftError(.notFound, "no group with id \(id) is open on this node")
+        for runtime in running?.runtimes ?? [] {
+            if let entry = runtime.registry.find(id) { return try group(entry, on: runtime) }
         }
-        return try group(entry)
+        throw KraftError(.notFound, "no group with id \(id) is open on this node")
     }
 
     private func group<S: StateMachine & Sendable>(
-        _ entry: GroupRegistry.Entry
+        _ entry: GroupRegistry.Entry, on runtime: NodeRuntime
     ) throws(KraftError) -> Group<S> {
-        guard let runtime else { throw .notRunning(entry.name) }
         guard entry.box is TypedMachineBox<S> else {
             throw KraftError(
                 .conflict, "the state machine of \(entry.name) is of another type",
@@ -108,18 +110,11 @@ extension KraftMultiRaft {
         }
     }
 
-    /// Hops to the loop and waits until `body` has ended the call.
-    func onLoop(
-        _ name: GroupName?, _ body: @escaping @Sendable (NodeDriver, DoneCall) -> Void
+    /// Hops to the group's loop and waits until `body` has ended the call.
+    private func onLoop(
+        _ name: GroupName, _ body: @escaping @Sendable (NodeDriver, DoneCall) -> Void
     ) async throws(KraftError) {
-        guard let runtime else { throw .notRunning(name) }
-        let call = DoneCall(group: name)
-        try await call.value {
-            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
-                body(driver, call)
-            }
-            return isTaken ? nil : .notRunning(name)
-        }.get()
+        try await runtime(of: name).result(of: DoneCall(group: name), body)
     }
 }
 

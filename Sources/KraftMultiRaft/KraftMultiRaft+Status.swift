@@ -1,19 +1,14 @@
 extension KraftMultiRaft {
     /// How the node stands. Lists every group that exists here, opened or not.
     public func status() async -> NodeStatus {
-        let configuration = configuration
-        guard let runtime else { return idleStatus }
-        let (bound, boot) = (runtime.boundAddress, runtime.bootID)
-        return await runtime.run { driver in
-            NodeStatus(
-                node: configuration.node, clusterID: configuration.clusterID, bootID: boot,
-                listen: bound, advertise: configuration.advertised(bound: bound),
-                isFenced: driver.isFenced, hasLeft: driver.engine.hasLeft,
-                groupsLed: driver.engine.groupsLed,
-                peers: driver.engine.peerStatus(now: driver.now),
-                groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics,
-                log: driver.engine.logStatus, disk: driver.engine.diskCondition)
-        } ?? idleStatus
+        guard let running, var status = await running.shared.status() else { return idleStatus }
+        for runtime in running.runtimes.dropFirst() {
+            guard let adapter = runtime.adapter, let part = await runtime.status() else {
+                return idleStatus
+            }
+            status.add(part, of: adapter)
+        }
+        return status
     }
 
     private var idleStatus: NodeStatus {
@@ -47,20 +42,35 @@ extension KraftMultiRaft {
 
     /// Counters of every group since the node started.
     public func metrics() async -> [GroupName: GroupMetrics] {
-        await runtime?.run { driver in
-            var metrics: [GroupName: GroupMetrics] = [:]
-            for slot in driver.engine.slots {
-                metrics[driver.engine.status(of: slot).name] = driver.engine.metrics(of: slot)
+        let parts = await running?.all { driver in
+            driver.engine.slots.map { slot in
+                (driver.engine.status(of: slot).name, driver.engine.metrics(of: slot))
             }
-            return metrics
-        } ?? [:]
+        }
+        return Dictionary(parts?.flatMap { $0 } ?? []) { first, _ in first }
     }
 
     private func running<Value: Sendable>(
         _ name: GroupName, _ body: @escaping @Sendable (NodeDriver) -> Value
     ) async throws(KraftError) -> Value {
-        guard let value = await runtime?.run(body) else { throw .notRunning(name) }
+        guard let value = try await runtime(of: name).run(body) else { throw .notRunning(name) }
         return value
+    }
+}
+
+extension NodeRuntime {
+    /// As of a node that has this adapter only; nil when it has ended.
+    fileprivate func status() async -> NodeStatus? {
+        await run { [configuration, boundAddress, bootID] driver in
+            NodeStatus(
+                node: configuration.node, clusterID: configuration.clusterID, bootID: bootID,
+                listen: boundAddress, advertise: configuration.advertised(bound: boundAddress),
+                isFenced: driver.isFenced, hasLeft: driver.engine.hasLeft,
+                groupsLed: driver.engine.groupsLed,
+                peers: driver.engine.peerStatus(now: driver.now),
+                groups: driver.groupStatuses, metrics: driver.engine.nodeMetrics,
+                log: driver.engine.logStatus, disk: driver.engine.diskCondition)
+        }
     }
 }
 

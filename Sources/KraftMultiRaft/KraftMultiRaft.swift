@@ -1,9 +1,8 @@
-import KraftLoop
-import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// One node: many named Raft groups over one event loop, one log and one connection per peer.
+/// One node: many named Raft groups over one event loop, one log and one connection per peer, or over
+/// several of each (`KraftConfiguration.adapters`).
 ///
 /// Open it with `run` (as a service) or with `start` and `shutdown`. New, restarted and joining
 /// nodes are opened alike: what is on disk wins. What was started must be shut down; letting it go
@@ -12,16 +11,12 @@ public final class KraftMultiRaft: Service, Sendable {
     enum Lifecycle {
         case idle
         case starting([UnsafeContinuation<Void, Never>])
-        case running(NodeRuntime)
+        case running(RunningNode)
         case stopping([UnsafeContinuation<Void, Never>])
         case stopped
     }
 
-    /// How long `shutdown` waits for a loop whose disk doesn't answer.
-    private static let exitPatience: Duration = .seconds(8)
-
     let configuration: KraftConfiguration
-    let registry = GroupRegistry()
     let hub = EventHub()
     let lifecycle = Mutex(Lifecycle.idle)
     private let fenced = Atomic(false)
@@ -69,9 +64,12 @@ public final class KraftMultiRaft: Service, Sendable {
             case .idle: continue
             case .starting: break
             }
-            let result: Result<NodeRuntime, KraftError>
+            let result: Result<RunningNode, KraftError>
             do throws(KraftError) {
-                result = .success(try await bootLoop())
+                result = .success(
+                    try await RunningNode.start(configuration, hub: hub) { [weak self] in
+                        self?.fence()
+                    })
             } catch {
                 result = .failure(error)
             }
@@ -105,45 +103,18 @@ public final class KraftMultiRaft: Service, Sendable {
         }
     }
 
-    private func leaveStart(_ result: Result<NodeRuntime, KraftError>) {
+    private func leaveStart(_ result: Result<RunningNode, KraftError>) {
         let waiters = lifecycle.withLock { lifecycle in
             guard case .starting(let waiters) = lifecycle else {
                 preconditionFailure("two starts at once")
             }
             switch result {
-            case .success(let runtime): lifecycle = .running(runtime)
+            case .success(let node): lifecycle = .running(node)
             case .failure: lifecycle = .idle
             }
             return waiters
         }
         for waiter in waiters { waiter.resume() }
-    }
-
-    private func bootLoop() async throws(KraftError) -> NodeRuntime {
-        let loop: EventLoop
-        do throws(LoopError) {
-            loop = try EventLoop()
-            try loop.start()
-        } catch {
-            throw KraftError(.unavailable, error.description)
-        }
-        let result = await withUnsafeContinuation { continuation in
-            loop.execute { [self] in
-                do throws(KraftError) {
-                    let runtime = try NodeRuntime.boot(
-                        configuration, loop: loop, hub: hub, registry: registry,
-                        whenFenced: { [weak self] in self?.fence() })
-                    continuation.resume(returning: Result<_, KraftError>.success(runtime))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
-        }
-        if case .failure = result {
-            loop.stop()
-            loop.join()
-        }
-        return try result.get()
     }
 
     private func fence() {
@@ -153,30 +124,9 @@ public final class KraftMultiRaft: Service, Sendable {
 
     /// Hands leaders over, flushes and closes. Takes at most ten seconds.
     public func shutdown() async {
-        guard let runtime = await enterShutdown() else { return }
-        let exit = AsyncStream<Bool>.makeStream()
-        runtime.loop.execute {
-            runtime.driver.beginShutdown {
-                exit.continuation.yield(true)
-                exit.continuation.finish()
-            }
-        }
-        let patience = Task.detached {
-            try? await Task.sleep(for: KraftMultiRaft.exitPatience)
-            exit.continuation.finish()
-        }
-        // Not to be cut short by a cancelled caller: the folder's lock must be free afterwards.
-        let hasEnded = await Task.detached {
-            for await hasEnded in exit.stream { return hasEnded }
-            return false
-        }.value
-        patience.cancel()
-        if hasEnded {
-            runtime.loop.join()
-        } else {
-            // The disk may still write: nobody else may have the folder while this process lives.
-            _ = Unmanaged.passRetained(runtime)
-        }
+        guard let node = await enterShutdown() else { return }
+        await node.end()
+        hub.close()
         let waiters = lifecycle.withLock { lifecycle in
             guard case .stopping(let waiters) = lifecycle else {
                 preconditionFailure("two shutdowns at once")
@@ -187,22 +137,22 @@ public final class KraftMultiRaft: Service, Sendable {
         for waiter in waiters { waiter.resume() }
     }
 
-    /// The runtime that this caller has to end; nil when there is nothing to do any more.
-    private func enterShutdown() async -> NodeRuntime? {
+    /// What this caller has to end; nil when there is nothing to do any more.
+    private func enterShutdown() async -> RunningNode? {
         let isStarting = lifecycle.withLock {
             if case .starting = $0 { true } else { false }
         }
         if isStarting { _ = await enterStart() }
-        var mine: NodeRuntime?
+        var mine: RunningNode?
         await withUnsafeContinuation { continuation in
             let mayGo = lifecycle.withLock { lifecycle in
                 switch lifecycle {
                 case .idle, .starting:
                     lifecycle = .stopped
                     hub.close()
-                case .running(let runtime):
+                case .running(let node):
                     lifecycle = .stopping([])
-                    mine = runtime
+                    mine = node
                 case .stopping(let waiters):
                     lifecycle = .stopping(waiters + [continuation])
                     return false
@@ -217,42 +167,70 @@ public final class KraftMultiRaft: Service, Sendable {
 
     // MARK: Looking in
 
-    var runtime: NodeRuntime? {
-        lifecycle.withLock { if case .running(let runtime) = $0 { runtime } else { nil } }
+    var running: RunningNode? {
+        lifecycle.withLock { if case .running(let node) = $0 { node } else { nil } }
+    }
+
+    /// The adapter that a group is on.
+    func runtime(of group: GroupName) throws(KraftError) -> NodeRuntime {
+        guard let running else { throw .notRunning(group) }
+        return running.runtime(of: group)
+    }
+
+    /// The adapter of this name; nil is the shared one.
+    func runtime(adapter: String?) throws(KraftError) -> NodeRuntime {
+        guard let running else { throw .notRunning() }
+        return try running.runtime(adapter: adapter)
     }
 
     /// This node.
     public var node: NodeID { configuration.node }
 
     /// Where the peer port listens, `host:port`; nil before `start` and after `shutdown`.
-    public var boundAddress: String? { runtime?.boundAddress }
+    public var boundAddress: String? { running?.shared.boundAddress }
 
     /// The address that others are given for this node; nil while it isn't known.
     public var address: String? { configuration.advertised(bound: boundAddress) }
 
-    /// The node's disk failed: it acknowledges nothing any more and should be replaced or restarted.
+    /// The disk of one of the node's logs failed: what it kept is acknowledged no more, and the node
+    /// should be replaced or restarted.
     public var isFenced: Bool { fenced.load(ordering: .acquiring) }
 
     /// What happens on this node from now on.
     public var events: KraftEvents {
         KraftEvents { [self] in
-            // The snapshot is taken on the loop, so that no event falls between it and the next.
-            let subscription = await runtime?.run { [hub] driver in
-                hub.subscribe(.snapshot(driver.snapshot()))
+            // The snapshot is taken on the loop, so that no event falls between it and the next; what
+            // an adapter tells until its own is taken comes again behind it.
+            let begun = await running?.shared.run { [hub] driver in
+                (subscription: hub.subscribe(), snapshot: driver.snapshot())
             }
-            let empty = KraftEvent.Snapshot(groups: [], peers: [], isFenced: isFenced)
-            return subscription ?? hub.subscribe(.snapshot(empty))
+            guard let begun else {
+                let subscription = hub.subscribe()
+                subscription.begin(.init(groups: [], peers: [], isFenced: isFenced))
+                return subscription
+            }
+            var snapshot = begun.snapshot
+            for runtime in running?.runtimes.dropFirst() ?? [] {
+                guard let part = await runtime.run({ $0.snapshot() }) else { continue }
+                snapshot.groups += part.groups
+                snapshot.isFenced = snapshot.isFenced || part.isFenced
+            }
+            begun.subscription.begin(snapshot)
+            return begun.subscription
         }
     }
 
-    /// Runs tasks on the node's own loop, which saves a request its two changes of threads:
+    /// Runs tasks on the loop of the shared adapter, which saves a request its two changes of threads:
     /// `withTaskExecutorPreference(kraft.taskExecutor) { … }`. Such a task must never block. Nil
     /// when the node isn't running; tasks that outlive it go on elsewhere.
-    public var taskExecutor: (any TaskExecutor)? { runtime?.executor }
+    public var taskExecutor: (any TaskExecutor)? { running?.shared.executor }
 
-    /// Runs `body` on the loop with the driver. Nothing happens when the node isn't running.
-    package func withDriver(_ body: @escaping @Sendable (NodeDriver) -> Void) {
-        guard let runtime else { return }
+    /// Runs `body` on an adapter's loop with its driver. Nothing happens when there is no such adapter,
+    /// or the node isn't running.
+    package func withDriver(
+        adapter: String? = nil, _ body: @escaping @Sendable (NodeDriver) -> Void
+    ) {
+        guard let runtime = try? runtime(adapter: adapter) else { return }
         runtime.loop.execute { [driver = runtime.driver] in body(driver) }
     }
 }

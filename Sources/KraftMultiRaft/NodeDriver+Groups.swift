@@ -1,14 +1,16 @@
 extension NodeDriver {
     /// Opens or creates a group; `call` ends when it can be used. An open group is left as it is.
     func openGroup(
-        _ name: GroupName, voters: [NodeID], options: GroupOptions, box: MachineBox, call: DoneCall
+        _ name: GroupName, voters: [NodeID], options: GroupOptions, box: MachineBox,
+        call: OpeningCall
     ) {
         guard isServing else { return call.fail(.notRunning(name)) }
-        if registry.find(name) != nil { return call.resume(.success(())) }
+        if let entry = registry.find(name) { return call.resume(.success(entry)) }
         if opening[name] != nil {
             opening[name]?.append(call)
             return
         }
+        do throws(KraftError) { try claim(name) } catch { return call.fail(error) }
         noteNews()
         let opener = OpenCall(group: name, driver: self)
         do throws(KraftError) {
@@ -28,6 +30,7 @@ extension NodeDriver {
             opener.slot = slot
             opening[name] = [call]
         } catch {
+            releaseIfGone(name)
             call.fail(error)
         }
     }
@@ -36,13 +39,17 @@ extension NodeDriver {
         let calls = opening.removeValue(forKey: name) ?? []
         if let error {
             groups[slot.rawValue] = nil
+            releaseIfGone(name)
             for call in calls { call.fail(error) }
             return
         }
-        if let group = groups[slot.rawValue] {
-            registry.insert(.init(name: name, id: group.id, slot: slot, box: group.box))
+        guard let group = groups[slot.rawValue] else {
+            for call in calls { call.fail(.noSuchGroup(name)) }
+            return
         }
-        for call in calls { call.resume(.success(())) }
+        let entry = GroupRegistry.Entry(name: name, id: group.id, slot: slot, box: group.box)
+        registry.insert(entry)
+        for call in calls { call.resume(.success(entry)) }
     }
 
     /// Removes a group, opened or not; `call` ends when that is durable. Its slot may be another
@@ -105,6 +112,14 @@ extension NodeDriver {
         }
         if let obstacle = entry.box.obstacle(group: name) { throw obstacle }
         return (entry.box.digest(), engine.appliedIndex(of: entry.slot))
+    }
+}
+
+/// A request to open a group; ends with what was opened. It may be gone again when the caller looks: a
+/// damaged replica is replaced.
+final class OpeningCall: WaitingCall<Result<GroupRegistry.Entry, KraftError>>, @unchecked Sendable {
+    override func value(for error: KraftError) -> Result<GroupRegistry.Entry, KraftError> {
+        .failure(error)
     }
 }
 

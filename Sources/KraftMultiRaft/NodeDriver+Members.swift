@@ -76,11 +76,13 @@ extension NodeDriver {
         let isOpen = groups.indices.contains(slot.rawValue) && groups[slot.rawValue] != nil
         guard !isOpen, engine.slot(of: name) == slot, isServing, let box = machines?.make(name)
         else { return }
-        openGroup(name, voters: [], options: GroupOptions(), box: box, call: DoneCall(group: name))
+        openGroup(
+            name, voters: [], options: GroupOptions(), box: box, call: OpeningCall(group: name))
     }
 
     /// A group is gone from this node: its slot may be another's already.
     func forget(_ slot: GroupSlot, _ name: GroupName, _ id: GroupID) {
+        releaseIfGone(name)
         if groups.indices.contains(slot.rawValue), groups[slot.rawValue]?.id == id {
             groups[slot.rawValue] = nil
         }

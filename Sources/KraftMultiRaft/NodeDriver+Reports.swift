@@ -9,7 +9,7 @@ extension NodeDriver {
         case .groupCreated(let slot, let name):
             logger.info("group created", metadata: ["group": "\(name)"])
             hub.publish(.groupCreated(group: name))
-            openInvited(slot, name)
+            if keeps(name) { openInvited(slot, name) }
         case .groupRemoved(let slot, let name, let id, _):
             logger.info("group removed", metadata: ["group": "\(name)"])
             hub.publish(.groupRemoved(group: name))
@@ -19,40 +19,40 @@ extension NodeDriver {
             logger.notice(
                 hasLeft ? "node left the cluster" : "node joined the cluster",
                 metadata: ["peer": "\(node)"])
-            hub.publish(hasLeft ? .nodeLeft(node) : .nodeJoined(node))
+            publishOfNode(hasLeft ? .nodeLeft(node) : .nodeJoined(node))
         case .leftCluster: logger.notice("this node has left the cluster")
         case .diskStalled(let isStalled):
             logger.error(
                 isStalled
                     ? "the disk hangs: this node leads nothing until it answers"
                     : "the disk answers again")
-            hub.publish(.diskStalled(isStalled))
+            publishOfNode(.diskStalled(isStalled))
         case .diskFull(let isFull):
             logger.error(
                 isFull
                     ? "the disk is full: others lead where they can, else groups are read-only"
                     : "the disk has space again")
-            hub.publish(.diskFull(isFull))
+            publishOfNode(.diskFull(isFull))
         case .diskSlow(let isSlow):
             logger.warning(
                 isSlow
                     ? "the disk is slow: this node hands its leaderships over where it can"
                     : "the disk is quick again")
-            hub.publish(.diskSlow(isSlow))
+            publishOfNode(.diskSlow(isSlow))
         case .peerConnected(let peer):
             peersSeen[peer, default: (false, false)].isConnected = true
             logger.info("peer connected", metadata: ["peer": "\(peer)"])
-            hub.publish(.peerConnected(peer))
+            publishOfNode(.peerConnected(peer))
         case .peerDisconnected(let peer):
             peersSeen[peer, default: (false, false)].isConnected = false
             logger.info("peer disconnected", metadata: ["peer": "\(peer)"])
-            hub.publish(.peerDisconnected(peer))
+            publishOfNode(.peerDisconnected(peer))
         case .peerAlive(let peer, let isAlive):
             peersSeen[peer, default: (false, false)].isAlive = isAlive
             logger.notice(
                 isAlive ? "peer is heard again" : "peer is not heard any more",
                 metadata: ["peer": "\(peer)"])
-            hub.publish(.peerAlive(peer, alive: isAlive))
+            publishOfNode(.peerAlive(peer, alive: isAlive))
         case .connectionRefused(let connection, let peer, let reason):
             logger.warning(
                 "connection refused",
@@ -60,7 +60,7 @@ extension NodeDriver {
                     "peer": "\(peer)", "connection": "\(connection.rawValue)",
                     "reason": "\(reason)",
                 ])
-            hub.publish(.connectionRefused(peer: peer, reason: reason))
+            hub.publish(.connectionRefused(peer: peer, reason: words(reason)))
         case .contradicted(let slot): reportContradiction(slot)
         case .damaged(let segment, let offset, let reason):
             logger.error(
@@ -68,18 +68,28 @@ extension NodeDriver {
                 metadata: [
                     "segment": "\(segment)", "offset": "\(offset)", "reason": "\(reason)",
                 ])
-            hub.publish(.logDamaged(segment: segment, offset: offset, reason: reason))
+            hub.publish(.logDamaged(segment: segment, offset: offset, reason: words(reason)))
         case .snapshotTaken, .snapshotInstalled, .snapshotFailed, .replicaDamaged:
             reportSnapshot(notice)
         case .memberDamaged, .replacementBegun, .replacementDone: reportRepair(notice)
         case .fenced(let reason):
             isFenced = true
             logger.critical("node fenced", metadata: ["reason": "\(reason)"])
-            hub.publish(.fenced(reason: reason))
+            hub.publish(.fenced(reason: words(reason)))
             // Completions of this turn are through; what still waits for the disk never ends.
             for call in calls.removeAll() { call.abandon() }
             whenFenced()
         }
+    }
+
+    /// What would be told once for each adapter is told by the shared one.
+    private func publishOfNode(_ event: @autoclosure () -> KraftEvent) {
+        if adapter == nil { hub.publish(event()) }
+    }
+
+    /// Names the adapter, where it isn't the shared one.
+    private func words(_ reason: String) -> String {
+        adapter.map { "adapter \($0): \(reason)" } ?? reason
     }
 
     private func reportLeader(_ slot: GroupSlot, _ leader: NodeID, _ term: Term) {

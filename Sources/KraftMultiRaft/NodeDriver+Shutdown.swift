@@ -51,7 +51,6 @@ extension NodeDriver {
         failWaitingSubmissions()
         for call in calls.removeAll() { call.abandon() }
         registry.removeAll()
-        hub.close()
         sink = nil
         logger.info("shut down")
         loop.stop(then: whenDown)

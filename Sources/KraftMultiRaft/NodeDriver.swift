@@ -18,14 +18,19 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
     let snapshots: FileSnapshots
     let queue: SubmissionQueue
     let hub: EventHub
-    let registry: GroupRegistry
+    let registry = GroupRegistry()
+    /// The name of a dedicated adapter; nil: the shared one.
+    let adapter: String?
+    /// Which group is on which adapter, and which of them this one is; nil: there are no others.
+    let places: GroupPlaces?
+    let place: Int
     var logger: Logger
     /// Called when the engine fences itself.
     let whenFenced: @Sendable () -> Void
 
     /// Groups with a state machine, by slot.
     @exclusivity(unchecked) var groups: [DrivenGroup?] = []
-    var opening: [GroupName: [DoneCall]] = [:]
+    var opening: [GroupName: [OpeningCall]] = [:]
     @exclusivity(unchecked) var calls = CallTable()
     let machines: MachineProvider?
     /// Changes of members that were begun through this node, the newest last.
@@ -54,8 +59,9 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
 
     init(
         engine: consuming Engine, loop: EventLoop, transport: any Transport, files: LogFiles,
-        snapshots: FileSnapshots, queue: SubmissionQueue, hub: EventHub, registry: GroupRegistry,
-        logger: Logger, node: NodeID, machines: MachineProvider?,
+        snapshots: FileSnapshots, queue: SubmissionQueue, hub: EventHub, adapter: String?,
+        place: (all: GroupPlaces, number: Int)?, logger: Logger, node: NodeID,
+        machines: MachineProvider?,
         whenFenced: @escaping @Sendable () -> Void
     ) {
         self.machines = machines
@@ -66,10 +72,11 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         self.snapshots = snapshots
         self.queue = queue
         self.hub = hub
-        self.registry = registry
+        self.adapter = adapter
+        (places, self.place) = (place?.all, place?.number ?? 0)
         self.logger = logger
         self.whenFenced = whenFenced
-        meter = NodeMeter(node: node)
+        meter = NodeMeter(node: node, adapter: adapter)
     }
 
     /// Never goes back, within a turn too.

@@ -1,6 +1,6 @@
 import Metrics
 
-/// The node's instruments: few, and with the node as their only label.
+/// The node's instruments: few, and with no label but the node, and the adapter if it isn't the shared one.
 struct NodeMeter {
     /// When they are brought up to date next; `.never` while nothing has happened since.
     var due = Instant.never
@@ -10,32 +10,22 @@ struct NodeMeter {
     private let peersConnected: Gauge
     private let logSegments: Gauge
     private let logSize: Gauge
-    private let counters: [(counter: Counter, value: KeyPath<NodeMetrics, UInt64> & Sendable)]
+    private let counters: [(counter: Counter, value: NodeMetrics.Path)]
 
-    init(node: NodeID) {
-        let label = [("node", "\(node)")]
+    init(node: NodeID, adapter: String?) {
+        let label = NodeMeter.dimensions(node: node, adapter: adapter)
         groups = Gauge(label: "kraft_groups", dimensions: label)
         groupsLed = Gauge(label: "kraft_groups_led", dimensions: label)
         peersConnected = Gauge(label: "kraft_peers_connected", dimensions: label)
         logSegments = Gauge(label: "kraft_log_segments", dimensions: label)
         logSize = Gauge(label: "kraft_log_size_bytes", dimensions: label)
-        let named: [(String, KeyPath<NodeMetrics, UInt64> & Sendable)] = [
-            ("kraft_frames_sent_total", \.framesSent),
-            ("kraft_frames_received_total", \.framesReceived),
-            ("kraft_peer_sent_bytes_total", \.bytesSent),
-            ("kraft_peer_received_bytes_total", \.bytesReceived),
-            ("kraft_bad_frames_total", \.badFrames),
-            ("kraft_handshakes_refused_total", \.handshakesRefused),
-            ("kraft_log_writes_total", \.logWrites),
-            ("kraft_log_written_bytes_total", \.logBytesWritten),
-            ("kraft_entries_appended_total", \.entriesAppended),
-            ("kraft_proposals_refused_total", \.proposalsRefused),
-            ("kraft_snapshots_total", \.snapshotsTaken),
-            ("kraft_snapshots_installed_total", \.snapshotsInstalled),
-            ("kraft_snapshot_sent_bytes_total", \.snapshotBytesSent),
-            ("kraft_snapshot_received_bytes_total", \.snapshotBytesReceived),
-        ]
-        counters = named.map { (Counter(label: $0, dimensions: label), $1) }
+        counters = NodeMetrics.counters.map {
+            (Counter(label: $0.name, dimensions: label), $0.value)
+        }
+    }
+
+    static func dimensions(node: NodeID, adapter: String?) -> [(String, String)] {
+        [("node", "\(node)")] + (adapter.map { [("adapter", $0)] } ?? [])
     }
 
     mutating func publish(
@@ -52,5 +42,29 @@ struct NodeMeter {
             if grown > 0 { counter.increment(by: Int64(clamping: grown)) }
         }
         last = metrics
+    }
+}
+
+extension NodeMetrics {
+    typealias Path = WritableKeyPath<NodeMetrics, UInt64> & Sendable
+
+    /// Every counter, with the name that it is published under.
+    static var counters: [(name: String, value: Path)] {
+        [
+            ("kraft_frames_sent_total", \.framesSent),
+            ("kraft_frames_received_total", \.framesReceived),
+            ("kraft_peer_sent_bytes_total", \.bytesSent),
+            ("kraft_peer_received_bytes_total", \.bytesReceived),
+            ("kraft_bad_frames_total", \.badFrames),
+            ("kraft_handshakes_refused_total", \.handshakesRefused),
+            ("kraft_log_writes_total", \.logWrites),
+            ("kraft_log_written_bytes_total", \.logBytesWritten),
+            ("kraft_entries_appended_total", \.entriesAppended),
+            ("kraft_proposals_refused_total", \.proposalsRefused),
+            ("kraft_snapshots_total", \.snapshotsTaken),
+            ("kraft_snapshots_installed_total", \.snapshotsInstalled),
+            ("kraft_snapshot_sent_bytes_total", \.snapshotBytesSent),
+            ("kraft_snapshot_received_bytes_total", \.snapshotBytesReceived),
+        ]
     }
 }

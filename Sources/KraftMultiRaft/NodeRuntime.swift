@@ -1,30 +1,65 @@
 import KraftLoop
 import Logging
 
-/// What a running node consists of.
+/// What one adapter of a running node consists of.
 final class NodeRuntime: Sendable {
+    /// Nil is the shared one.
+    let adapter: String?
+    let configuration: KraftConfiguration
     let loop: EventLoop
     let driver: NodeDriver
     let queue: SubmissionQueue
+    let registry: GroupRegistry
     let boundAddress: String
     let bootID: UInt64
     let executor: LoopExecutor
     private let lock: FolderLock
 
     private init(
-        loop: EventLoop, driver: NodeDriver, queue: SubmissionQueue, boundAddress: String,
+        _ configuration: KraftConfiguration, _ driver: NodeDriver, boundAddress: String,
         bootID: UInt64, lock: FolderLock
     ) {
-        (self.loop, self.driver, self.queue) = (loop, driver, queue)
+        (self.configuration, self.driver) = (configuration, driver)
         (self.boundAddress, self.bootID, self.lock) = (boundAddress, bootID, lock)
-        executor = LoopExecutor(loop)
+        (adapter, loop) = (driver.adapter, driver.loop)
+        (queue, registry) = (driver.queue, driver.registry)
+        executor = LoopExecutor(driver.loop)
+    }
+
+    /// Starts a loop, and the adapter on it.
+    static func start(
+        _ configuration: KraftConfiguration, adapter: String?,
+        place: (GroupPlaces, Int)?, hub: EventHub, whenFenced: @escaping @Sendable () -> Void
+    ) async throws(KraftError) -> NodeRuntime {
+        let loop: EventLoop
+        do throws(LoopError) {
+            loop = try EventLoop()
+            try loop.start()
+        } catch {
+            throw KraftError(.unavailable, error.description)
+        }
+        let result = await withUnsafeContinuation { continuation in
+            loop.execute {
+                continuation.resume(
+                    returning: Result { () throws(KraftError) in
+                        try NodeRuntime.boot(
+                            configuration, adapter: adapter, place: place, loop: loop, hub: hub,
+                            whenFenced: whenFenced)
+                    })
+            }
+        }
+        if case .failure = result {
+            loop.stop()
+            loop.join()
+        }
+        return try result.get()
     }
 
     /// Locks the folder, recovers, listens. On the loop's thread, which it blocks: nothing else runs
     /// there yet.
-    static func boot(
-        _ configuration: KraftConfiguration, loop: EventLoop, hub: EventHub,
-        registry: GroupRegistry, whenFenced: @escaping @Sendable () -> Void
+    private static func boot(
+        _ configuration: KraftConfiguration, adapter: String?, place: (GroupPlaces, Int)?,
+        loop: EventLoop, hub: EventHub, whenFenced: @escaping @Sendable () -> Void
     ) throws(KraftError) -> NodeRuntime {
         var logger = configuration.logger
         logger[metadataKey: "node"] = "\(configuration.node)"
@@ -52,8 +87,9 @@ final class NodeRuntime: Sendable {
             snapshots: FileSnapshots(
                 loop, directory.snapshots,
                 bytesPerSecond: configuration.snapshotWriteBytesPerSecond),
-            queue: queue, hub: hub, registry: registry, logger: logger, node: configuration.node,
-            machines: configuration.machines, whenFenced: whenFenced)
+            queue: queue, hub: hub, adapter: adapter, place: place, logger: logger,
+            node: configuration.node, machines: configuration.machines, whenFenced: whenFenced)
+        driver.claimRecovered()
         let address = try transport.start(
             listen: configuration.listen, loop: loop, delegate: driver)
         loop.delegate = driver
@@ -62,8 +98,7 @@ final class NodeRuntime: Sendable {
             "node started",
             metadata: ["listen": "\(address)", "cluster": "\(configuration.clusterID)"])
         return NodeRuntime(
-            loop: loop, driver: driver, queue: queue, boundAddress: address, bootID: bootID,
-            lock: lock)
+            configuration, driver, boundAddress: address, bootID: bootID, lock: lock)
     }
 
     private static func lockFolder(
@@ -88,5 +123,15 @@ final class NodeRuntime: Sendable {
             let isTaken = loop.execute { [driver] in continuation.resume(returning: body(driver)) }
             if !isTaken { continuation.resume(returning: nil) }
         }
+    }
+
+    /// Hands a call to the loop, and waits until `body` or what comes of it has ended it.
+    func result<Value: Sendable, Waiting: WaitingCall<Result<Value, KraftError>>>(
+        of call: Waiting, _ body: @escaping @Sendable (NodeDriver, Waiting) -> Void
+    ) async throws(KraftError) -> Value {
+        try await call.value {
+            let isTaken = loop.execute { [driver] in body(driver, call) }
+            return isTaken ? nil : .notRunning(call.group)
+        }.get()
     }
 }

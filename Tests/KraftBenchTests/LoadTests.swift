@@ -108,6 +108,20 @@ struct LoadTests {
         }
     }
 
+    @Test("the parts of a load on several loops are the whole")
+    func parts() {
+        var load = Workload(groups: ["a", "b", "c"], inFlight: 1, payloadSizeBytes: 16)
+        load.inFlight = [1, 2, 3]
+        load.offer = .init(perSecond: 600, weights: [1, 2, 3])
+        load.reads = .init(level: .local, minimumCounts: [4, 5, 6])
+        let parts = [load.part([0, 2]), load.part([1])]
+        #expect(parts.map(\.groups) == [["a", "c"], ["b"]])
+        #expect(parts.map(\.inFlight) == [[1, 3], [2]])
+        #expect(parts.map { $0.offer?.weights } == [[1, 3], [2]])
+        #expect(parts.map { $0.offer?.perSecond } == [400, 200])
+        #expect(parts.map { $0.reads?.minimumCounts } == [[4, 6], [5]])
+    }
+
     @Test("a closed loop has as many in flight as it was told")
     func closed() {
         let plan = WritesPlan(

@@ -20,7 +20,9 @@ struct OptionTests {
             ["writes", "--rate", "100", "--in-flight", "3"], ["writes", "--skew", "-1"],
             ["writes", "--batch", "4"], ["writes", "--runs", "0"], ["writes", "--seconds", "0"],
             ["idle", "--groups", "0"], ["growth", "--groups", "1,0"],
-            ["fail-over", "--groups", "2"], ["targets", "--only", "nothing like it"],
+            ["writes", "--loops", "2", "--clients", "async-on-loop"], ["loops", "--loops", "0"],
+            ["neighbour", "--nodes", "0"], ["fail-over", "--groups", "2"],
+            ["targets", "--only", "nothing like it"],
         ])
     func refused(_ arguments: [String]) {
         #expect(throws: (any Error).self) { try KraftBench.parseAsRoot(arguments) }
@@ -30,7 +32,7 @@ struct OptionTests {
         "every subcommand has defaults",
         arguments: [
             "writes", "reads", "idle", "start-up", "fail-over", "growth", "sweep", "away",
-            "targets",
+            "loops", "neighbour", "targets",
         ])
     func defaults(_ command: String) throws {
         _ = try KraftBench.parseAsRoot([command])

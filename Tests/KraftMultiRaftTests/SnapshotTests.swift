@@ -310,7 +310,7 @@ struct SnapshotTests {
             let node = try await cluster.start(1)
             let group = try await node.createGroup("g") { Counter() }
             _ = try await group.propose(1)
-            await node.runtime?.run { $0.groups[0]?.box.readiness = .restoring }
+            await node.running?.shared.run { $0.groups[0]?.box.readiness = .restoring }
             for read in [ReadConsistency.local, .linearizable] {
                 let error = await #expect(throws: KraftError.self) {
                     try await group.read(.sum, read)
@@ -319,7 +319,7 @@ struct SnapshotTests {
             }
             let error = await #expect(throws: KraftError.self) { try await node.digest(of: "g") }
             #expect(error?.code == .unavailable)
-            await node.runtime?.run { $0.groups[0]?.box.readiness = .ready }
+            await node.running?.shared.run { $0.groups[0]?.box.readiness = .ready }
             #expect(try await group.read(.sum, .local) == 1)
         }
     }

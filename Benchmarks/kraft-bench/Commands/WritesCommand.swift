@@ -5,7 +5,7 @@ struct WritesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "writes", abstract: "Measures writes. What is done without a subcommand.")
 
-    @Option(help: "Groups, all with three voters.") var groups: Int?
+    @Option(help: "Groups, all with a voter on each node.") var groups: Int?
     @Option(help: "Proposals under way in each group.") var inFlight: Int?
     @Option(
         help: """
@@ -30,6 +30,10 @@ struct WritesCommand: AsyncParsableCommand {
     @Option(help: "Commands in one call of async clients.") var batch = 1
     @Option(help: "spread: each node leads a third of the groups; one: node 1 leads all.")
     var leaders = LeaderPlacement.spread
+    @Option(help: "What each command costs its state machine: rounds of a hash, of about 2 ns.")
+    var work = 0
+    @Option(help: "Nodes; all groups have a voter on each.") var nodes = 3
+    @Option(help: "Loops of each node, over which the groups are spread.") var loops = 1
     @Flag(help: "A small, short run, for its check of the result.") var quick = false
     @OptionGroup var series: SeriesOptions
     @OptionGroup var common: CommonOptions
@@ -40,6 +44,9 @@ struct WritesCommand: AsyncParsableCommand {
         try require("--rate", rate, 0.1...10_000_000)
         try require("--skew", skew, 0...5)
         try require("--payload", payload, BenchCommand.minimumSize...1 << 20)
+        try require("--work", work, 0...1_000_000)
+        try require("--nodes", nodes, 1...7)
+        try require("--loops", loops, 1...16)
         try require("--batch", batch, 1...65_536)
         try require("--gather-ms", gather, 0...99)
         try require("--warmup", warmup, 0...86_400)
@@ -48,6 +55,10 @@ struct WritesCommand: AsyncParsableCommand {
         }
         if rate != nil, clients != .loop {
             throw ValidationError("--rate: for --clients loop")
+        }
+        if loops > 1, clients == .asyncOnLoop {
+            throw ValidationError(
+                "--clients async-on-loop: for --loops 1; that loop is the shared one")
         }
         if rate != nil, inFlight != nil {
             throw ValidationError("--rate or --in-flight: with a rate nothing waits for answers")
@@ -59,8 +70,8 @@ struct WritesCommand: AsyncParsableCommand {
             groups: groups ?? (quick ? 6 : 48), inFlight: inFlight ?? (quick ? 8 : 16),
             rate: rate, skew: skew, payloadSizeBytes: payload,
             seconds: common.seconds ?? (quick ? 1 : 5), warmupSeconds: warmup ?? (quick ? 0.3 : 1),
-            clients: clients, batch: batch, leaders: leaders,
-            gatherMicroseconds: Int(gather * 1_000), isQuick: quick)
+            clients: clients, batch: batch, leaders: leaders, nodes: nodes, loops: loops,
+            workRounds: work, gatherMicroseconds: Int(gather * 1_000), isQuick: quick)
     }
 
     func run() async throws {
@@ -89,6 +100,11 @@ struct WritesSettings: Codable, Sendable {
     var clients = ClientKind.loop
     var batch = 1
     var leaders = LeaderPlacement.spread
+    var nodes = 3
+    /// Of each node.
+    var loops = 1
+    /// What each command costs the state machine: see `MachineSetup`.
+    var workRounds = 0
     /// For how long proposals may gather (`Timing.gatherInterval`).
     var gatherMicroseconds = 0
     var isQuick = false

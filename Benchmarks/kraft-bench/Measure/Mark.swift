@@ -16,6 +16,14 @@ struct Mark: Codable, Sendable {
     }
 }
 
+extension Mark {
+    /// Another loop of the same process, at the same moment.
+    mutating func add(_ other: Mark) {
+        counters += other.counters
+        latencies.add(other.latencies)
+    }
+}
+
 /// The counters of a node that the benchmark tells of.
 struct Counters: Codable, Sendable {
     var framesSent: UInt64
@@ -32,6 +40,15 @@ struct Counters: Codable, Sendable {
         logBytesWritten = metrics.logBytesWritten
         entriesAppended = metrics.entriesAppended
         snapshotsInstalled = metrics.snapshotsInstalled
+    }
+
+    static func += (all: inout Counters, part: Counters) {
+        all.framesSent += part.framesSent
+        all.bytesSent += part.bytesSent
+        all.logWrites += part.logWrites
+        all.logBytesWritten += part.logBytesWritten
+        all.entriesAppended += part.entriesAppended
+        all.snapshotsInstalled += part.snapshotsInstalled
     }
 }
 

@@ -16,9 +16,11 @@ struct CountingMachine: StateMachine {
     private var order: UInt64 = 0xCBF2_9CE4_8422_2325
     /// Ballast, for snapshots that take time: no command changes it.
     private var ballast: [UInt64]
+    private let workRounds: Int
 
-    init(stateBytes: Int = 0) {
-        ballast = (0..<UInt64(stateBytes / 8)).map { $0 &* 0x9E37_79B9_7F4A_7C15 }
+    init(_ setup: MachineSetup = .init()) {
+        workRounds = setup.workRounds
+        ballast = (0..<UInt64(setup.stateBytes / 8)).map { $0 &* 0x9E37_79B9_7F4A_7C15 }
     }
 
     mutating func apply(_ command: BenchCommand, at index: LogIndex) -> NoReply {
@@ -41,6 +43,7 @@ struct CountingMachine: StateMachine {
     private mutating func take(_ sequence: UInt64) {
         state.applied.add(sequence)
         order = (order ^ sequence) &* 0x0000_0100_0000_01B3
+        for _ in 0..<workRounds { order = (order ^ order >> 29) &* 0x0000_0100_0000_01B3 }
     }
 
     func answer(_ query: Query) -> State { state }

@@ -11,7 +11,15 @@ final class NodeHost: Sendable {
             case tasks(AsyncClients)
         }
         var kind: Kind
+        /// On whose loop they live, if on any.
+        var adapter: String?
         var isMeasured: Bool
+    }
+
+    private struct Groups {
+        var names: [String] = []
+        /// Of those that aren't on the shared loop.
+        var adapters: [String: String] = [:]
     }
 
     private static let patience: Duration = .seconds(150)
@@ -23,7 +31,9 @@ final class NodeHost: Sendable {
     private let kraft: KraftMultiRaft
     private let node: NodeID
     private let clients = Mutex<[Clients]>([])
-    private let groups = Mutex<[String]>([])
+    private let groups = Mutex(Groups())
+    /// The node's loops; nil is the shared one.
+    private let adapters: [String?]
     private let watch = LeaderWatch()
 
     init(_ setup: NodeSetup) throws {
@@ -36,6 +46,12 @@ final class NodeHost: Sendable {
         configuration.timing.leaseDuration = .milliseconds(UInt64(setup.leaseMilliseconds))
         configuration.timing.gatherInterval = Nanoseconds(
             UInt64(setup.gatherMicroseconds) * 1_000)
+        configuration.adapters = setup.adapters.map {
+            .init(
+                name: $0.name, listen: $0.listen,
+                peers: Dictionary(uniqueKeysWithValues: $0.peers.map { (NodeID($0), $1) }))
+        }
+        adapters = [nil] + setup.adapters.map(\.name)
         var logger = Logger(label: "kraft-bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         configuration.logger = logger
@@ -46,7 +62,8 @@ final class NodeHost: Sendable {
 
     func carryOut(_ order: Order) async throws -> Answer {
         switch order {
-        case .create(let names, let size): return try await create(names, stateBytes: size)
+        case .create(let names, let machine, let adapter):
+            return try await create(names, machine, adapter)
         case .awaitLeaders: return try await awaitLeaders()
         case .lead(let names): return try await lead(names)
         case .begin(let workload): return try await begin(workload)
@@ -65,52 +82,76 @@ final class NodeHost: Sendable {
     // MARK: Groups
 
     /// Many at once, so that they share their syncs.
-    private func create(_ names: [String], stateBytes: Int) async throws -> Answer {
+    private func create(
+        _ names: [String], _ machine: MachineSetup, _ adapter: String?
+    ) async throws -> Answer {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             for (number, name) in names.enumerated() {
                 if number >= NodeHost.createLimit { try await tasks.next() }
                 tasks.addTask { [kraft] in
-                    _ = try await kraft.createGroup(name) {
-                        CountingMachine(stateBytes: stateBytes)
+                    _ = try await kraft.createGroup(name, options: .init(adapter: adapter)) {
+                        CountingMachine(machine)
                     }
                 }
             }
             try await tasks.waitForAll()
         }
-        groups.withLock { $0 = names }
+        groups.withLock { groups in
+            groups.names += names
+            if let adapter { for name in names { groups.adapters[name] = adapter } }
+        }
         return .done
+    }
+
+    /// Of some names those that are on an adapter, by their places.
+    private func places(of names: [String], on adapter: String?) -> [Int] {
+        groups.withLock { groups in
+            names.indices.filter { groups.adapters[names[$0]] == adapter }
+        }
     }
 
     /// Looks at each group until it has a leader, and then at the next, so that waiting for a great
     /// many costs little.
     private func awaitLeaders() async throws -> Answer {
-        let names = groups.withLock { $0 }
+        let names = groups.withLock { $0.names }
+        var leading = 0
+        for adapter in adapters {
+            leading += try await awaitLeaders(
+                places(of: names, on: adapter).map { names[$0] }, adapter)
+        }
+        return .leading(groups: leading)
+    }
+
+    /// How many of them this node leads.
+    private func awaitLeaders(_ names: [String], _ adapter: String?) async throws -> Int {
         let deadline = ContinuousClock.now + NodeHost.patience
         var place = 0
         while place < names.count {
             let part = names[place..<min(names.count, place + NodeHost.lookLimit)]
-            let led = try await onLoop { driver in
+            let led = try await onLoop(adapter) { driver in
                 part.prefix { driver.status(named: $0)?.leader.isNone == false }.count
             }
             place += led
             guard led == 0 else { continue }
             guard ContinuousClock.now < deadline else {
-                throw BenchFailure(try await wordsOnLeaderless(names[place...]))
+                throw BenchFailure(try await wordsOnLeaderless(names[place...], adapter))
             }
             try await Task.sleep(for: .milliseconds(20))
         }
         var leading = 0
         for start in stride(from: 0, to: names.count, by: NodeHost.lookLimit) {
             let part = names[start..<min(names.count, start + NodeHost.lookLimit)]
-            leading += try await onLoop { driver in
+            leading += try await onLoop(adapter) { driver in
                 part.count { driver.status(named: $0)?.role == .leader }
             }
         }
-        return .leading(groups: leading)
+        return leading
     }
 
-    private func wordsOnLeaderless(_ names: ArraySlice<String>) async throws -> String {
-        let (count, role) = try await onLoop { driver in
+    private func wordsOnLeaderless(
+        _ names: ArraySlice<String>, _ adapter: String?
+    ) async throws -> String {
+        let (count, role) = try await onLoop(adapter) { driver in
             let statuses = names.compactMap { driver.status(named: $0) }
             let missing = statuses.filter(\.leader.isNone)
             return (missing.count, missing.first.map { "\($0.role.rawValue), \($0.term)" } ?? "")
@@ -143,23 +184,34 @@ final class NodeHost: Sendable {
     // MARK: Clients
 
     private func begin(_ workload: Workload) async throws -> Answer {
-        let kind: Clients.Kind
         if workload.clients != .loop {
             let groups = try workload.groups.map { try kraft.group($0, of: CountingMachine.self) }
             let made = AsyncClients(
                 executor: workload.clients == .asyncOnLoop ? kraft.taskExecutor : nil)
             made.start(workload, groups)
-            kind = .tasks(made)
-        } else {
-            kind = try await beginOnLoop(workload)
+            add(.tasks(made), nil, workload)
+            return .done
         }
-        clients.withLock { $0.append(Clients(kind: kind, isMeasured: workload.isMeasured)) }
+        for adapter in adapters {
+            let places = places(of: workload.groups, on: adapter)
+            guard !places.isEmpty else { continue }
+            let part = workload.part(places)
+            add(try await beginOnLoop(part, adapter), adapter, part)
+        }
         return .done
     }
 
-    private func beginOnLoop(_ workload: Workload) async throws -> Clients.Kind {
-        let hop: LoopHop = { [kraft] body in kraft.withDriver(body) }
-        let made = try await onLoop { driver -> Clients.Kind? in
+    private func add(_ kind: Clients.Kind, _ adapter: String?, _ workload: Workload) {
+        clients.withLock {
+            $0.append(Clients(kind: kind, adapter: adapter, isMeasured: workload.isMeasured))
+        }
+    }
+
+    private func beginOnLoop(
+        _ workload: Workload, _ adapter: String?
+    ) async throws -> Clients.Kind {
+        let hop: LoopHop = { [kraft] body in kraft.withDriver(adapter: adapter, body) }
+        let made = try await onLoop(adapter) { driver -> Clients.Kind? in
             // One may be told of completions.
             guard driver.sink == nil else { return nil }
             if let reads = workload.reads {
@@ -176,10 +228,18 @@ final class NodeHost: Sendable {
     }
 
     private func mark(isStart: Bool) async throws -> Mark {
+        var mark = try await mark(isStart: isStart, adapters[0])
+        for adapter in adapters.dropFirst() {
+            mark.add(try await self.mark(isStart: isStart, adapter))
+        }
+        return mark
+    }
+
+    private func mark(isStart: Bool, _ adapter: String?) async throws -> Mark {
         let clients = clients.withLock { $0 }
-        return try await onLoop { driver in
+        return try await onLoop(adapter) { driver in
             var mark = Mark(driver.nodeMetrics)
-            for clients in clients where clients.isMeasured {
+            for clients in clients where clients.isMeasured && clients.adapter == adapter {
                 switch clients.kind {
                 case .loop(let clients): mark.latencies.add(clients.latencies(isStart: isStart))
                 case .readers(let clients): mark.latencies.add(clients.latencies(isStart: isStart))
@@ -197,15 +257,20 @@ final class NodeHost: Sendable {
         }
         var tallies: [ClientTally] = []
         for clients in all {
+            let adapter = clients.adapter
             switch clients.kind {
             case .tasks(let clients): tallies += await clients.drain()
             case .loop(let clients):
                 tallies += await withCheckedContinuation { continuation in
-                    kraft.withDriver { _ in clients.drain { continuation.resume(returning: $0) } }
+                    kraft.withDriver(adapter: adapter) { _ in
+                        clients.drain { continuation.resume(returning: $0) }
+                    }
                 }
             case .readers(let clients):
                 tallies += await withCheckedContinuation { continuation in
-                    kraft.withDriver { _ in clients.drain { continuation.resume(returning: $0) } }
+                    kraft.withDriver(adapter: adapter) { _ in
+                        clients.drain { continuation.resume(returning: $0) }
+                    }
                 }
             }
         }
@@ -239,12 +304,12 @@ final class NodeHost: Sendable {
             digest: digest, appliedIndex: index.rawValue)
     }
 
-    /// Runs `body` on the node's loop. The node runs for as long as its process takes orders.
+    /// Runs `body` on one of the node's loops. The node runs for as long as its process takes orders.
     private func onLoop<Value: Sendable>(
-        _ body: @escaping @Sendable (NodeDriver) -> Value
+        _ adapter: String?, _ body: @escaping @Sendable (NodeDriver) -> Value
     ) async throws -> Value {
         await withCheckedContinuation { continuation in
-            kraft.withDriver { continuation.resume(returning: body($0)) }
+            kraft.withDriver(adapter: adapter) { continuation.resume(returning: body($0)) }
         }
     }
 }

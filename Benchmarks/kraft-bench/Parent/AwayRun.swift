@@ -11,17 +11,19 @@ struct AwayRun {
     private let folder: String
     private let remains: Remains
     private let names: [String]
+    private let machine: MachineSetup
 
     init(_ settings: AwaySettings, folder: String, _ remains: Remains) {
         (self.settings, self.folder, self.remains) = (settings, folder, remains)
         names = BenchCluster.groupNames(settings.groups)
+        machine = MachineSetup(stateBytes: settings.stateSizeBytes)
     }
 
     func measure() async throws -> AwayReport {
         progress("starting three nodes")
         var cluster = try await BenchCluster.start(in: folder, remains)
         progress("creating \(names.count) groups")
-        try await cluster.create(names, stateBytes: settings.stateSizeBytes)
+        try await cluster.create(names, machine)
         try await ask(cluster) { .lead(groups: share($0)) }
         var tallies: [ClientTally] = []
 
@@ -47,7 +49,7 @@ struct AwayRun {
         let during = try await phase(cluster) { _ in
             try await cluster.restart(AwayRun.absent)
             _ = try await cluster.nodes[AwayRun.absent].ask(
-                .create(groups: names, stateBytes: settings.stateSizeBytes))
+                .create(groups: names, machine: machine))
             try await catchUp(cluster)
             back = clock.now - returned
         }

@@ -1,27 +1,37 @@
 import Foundation
 
-/// Three nodes, each a process of its own, on loopback.
+/// Nodes, each a process of its own, on loopback.
 struct BenchCluster: Sendable {
-    static let nodeCount = 3
-
     private(set) var nodes: [BenchNode]
     private let setups: [NodeSetup]
     private let remains: Remains
 
     /// Starts the nodes; returns when all listen.
+    ///
+    /// - `loops`: of each node, the shared one too.
     static func start(
-        in folder: String, leaseMilliseconds: Int = 0, gatherMicroseconds: Int = 0,
+        in folder: String, nodes count: Int = 3, loops: Int = 1, leaseMilliseconds: Int = 0,
+        gatherMicroseconds: Int = 0,
         _ remains: Remains
     ) async throws -> BenchCluster {
-        let ports = FreePorts.find(nodeCount)
-        var peers: [UInt32: String] = [:]
-        for (place, port) in ports.enumerated() {
-            peers[UInt32(place + 1)] = "127.0.0.1:\(port)"
+        // By loop, then by node.
+        let ports = FreePorts.find(count * loops)
+        let peers = (0..<loops).map { loop in
+            Dictionary(
+                uniqueKeysWithValues: (0..<count).map {
+                    (UInt32($0 + 1), "127.0.0.1:\(ports[loop * count + $0])")
+                })
         }
-        let setups = peers.sorted { $0.key < $1.key }.map { id, address in
-            NodeSetup(
-                node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers,
+        let setups = peers[0].sorted { $0.key < $1.key }.map { id, address in
+            var setup = NodeSetup(
+                node: id, dataDirectory: "\(folder)/node-\(id)", listen: address, peers: peers[0],
                 leaseMilliseconds: leaseMilliseconds, gatherMicroseconds: gatherMicroseconds)
+            for (place, name) in adapters(loops).enumerated() {
+                guard let name, let listen = peers[place][id] else { continue }
+                setup.adapters.append(
+                    AdapterSetup(name: name, listen: listen, peers: peers[place]))
+            }
+            return setup
         }
         let nodes = try setups.map { try BenchNode($0, remains) }
         for node in nodes { _ = try await node.nextAnswer() }
@@ -79,9 +89,22 @@ struct BenchCluster: Sendable {
         }
     }
 
-    /// Creates groups on all nodes and waits until each has one leader that all know.
-    func create(_ names: [String], stateBytes: Int = 0) async throws {
-        _ = try await ask(.create(groups: names, stateBytes: stateBytes))
+    /// The names of a node's loops; the shared one has none.
+    static func adapters(_ loops: Int) -> [String?] {
+        [nil] + (1..<loops).map { "loop-\($0 + 1)" }
+    }
+
+    /// Creates groups on all nodes, dealt out to their loops, and waits until each has one leader that
+    /// all know.
+    func create(
+        _ names: [String], _ machine: MachineSetup = .init(), loops: Int = 1
+    ) async throws {
+        for (place, adapter) in BenchCluster.adapters(loops).enumerated() {
+            // Each node's leaderships, which are dealt out too, come to lie on all loops.
+            let share = names.enumerated().filter { $0.offset / nodes.count % loops == place }
+            _ = try await ask(
+                .create(groups: share.map(\.element), machine: machine, adapter: adapter))
+        }
         try await awaitLeaders(names.count)
     }
 

@@ -22,6 +22,19 @@ struct CurvePlan: Sendable {
             })
     }
 
+    /// By number of loops of each node.
+    static func loops(
+        _ loops: [Int], nodes: Int, _ settings: WritesSettings
+    ) -> CurvePlan {
+        CurvePlan(
+            kind: nodes == 1 ? .loopsOfOneNode : .loops,
+            points: loops.map { count in
+                var settings = settings
+                (settings.nodes, settings.loops) = (nodes, count)
+                return (count, settings)
+            })
+    }
+
     /// By offered rate.
     static func rates(
         _ rates: [Int], groups: Int, payloadSizeBytes: Int, seconds: Double

@@ -60,7 +60,7 @@ struct FailOverRun {
         }
         try await cluster.restart(FailOverRun.victim)
         _ = try await cluster.nodes[FailOverRun.victim].ask(
-            .create(groups: plan.names, stateBytes: 0))
+            .create(groups: plan.names))
         let check = try await ResultCheck.make(cluster, names: plan.names, tallies: tallies)
         remains.endProcesses()
         return FailOverReport.Row(groups: groups, led: seconds, check: check)

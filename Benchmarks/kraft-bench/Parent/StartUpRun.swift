@@ -22,7 +22,7 @@ struct StartUpRun {
         progress("creating \(groups) groups")
         let clock = ContinuousClock()
         let begun = clock.now
-        _ = try await cluster.ask(.create(groups: names, stateBytes: 0))
+        _ = try await cluster.ask(.create(groups: names))
         let created = clock.now - begun
         try await cluster.awaitLeaders(names.count)
         let led = clock.now - begun
@@ -39,7 +39,7 @@ struct StartUpRun {
         try await cluster.restart(StartUpRun.restarted)
         let listening = clock.now - stopped
         _ = try await cluster.nodes[StartUpRun.restarted].ask(
-            .create(groups: names, stateBytes: 0))
+            .create(groups: names))
         // All its groups have a leader that it knows: it serves requests for each.
         _ = try await cluster.nodes[StartUpRun.restarted].ask(.awaitLeaders)
         let serving = clock.now - stopped

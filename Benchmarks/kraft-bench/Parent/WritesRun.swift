@@ -13,12 +13,14 @@ struct WritesRun {
     func measure() async throws -> WritesReport {
         var probe = LimitsProbe()
         try await probe.run(in: folder, seconds: probeSeconds)
-        progress("starting three nodes")
+        progress("starting the nodes")
         let cluster = try await BenchCluster.start(
-            in: folder, gatherMicroseconds: settings.gatherMicroseconds, remains)
+            in: folder, nodes: settings.nodes, loops: settings.loops,
+            gatherMicroseconds: settings.gatherMicroseconds, remains)
         let plan = WritesPlan(settings, nodeCount: cluster.nodes.count)
         progress("creating \(plan.names.count) groups")
-        try await cluster.create(plan.names)
+        try await cluster.create(
+            plan.names, MachineSetup(workRounds: settings.workRounds), loops: settings.loops)
         _ = try await cluster.ask { .lead(groups: plan.groups($0)) }
 
         progress("proposing")

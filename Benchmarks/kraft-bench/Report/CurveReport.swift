@@ -3,6 +3,8 @@ struct CurveReport: Presentable {
     enum Kind: String, Codable, Sendable {
         case groups
         case rates = "writes/s offered"
+        case loops = "loops a node, three nodes"
+        case loopsOfOneNode = "loops, one node"
     }
 
     struct Point: Codable, Sendable {
@@ -39,7 +41,7 @@ struct CurveReport: Presentable {
                         plot(
                             curve, "latency, ms",
                             [("p50", { $0.p50 / 1_000 }), ("p99", { $0.p99 / 1_000 })], log: true)))
-            case .groups:
+            case .groups, .loops, .loopsOfOneNode:
                 page.add(.plot(plot(curve, "writes/s", [("writes/s", \.writesPerSecond)])))
             }
             page.add(

@@ -68,12 +68,15 @@ extension WritesSettings {
     fileprivate var words: String {
         let calls = batch > 1 ? ", \(batch) a call" : ""
         let place = clients == .loop ? "in the loop" : "async\(calls)"
+        let nodes = nodes == 3 ? "" : ", \(nodes) node\(nodes == 1 ? "" : "s")"
+        let loops = loops == 1 ? "" : ", \(loops) loops a node"
+        let work = workRounds == 0 ? "" : ", work \(workRounds)"
         let leaders = leaders == .spread ? "spread" : "all on one node"
         let load =
             rate.map { "\(groups) groups, \(Report.count($0))/s offered" }
             ?? "\(groups) groups × \(inFlight) in flight"
         let skew = skew > 0 ? ", skew \(Report.decimal(skew))" : ""
-        return "\(load)\(skew), \(payloadSizeBytes) B, "
+        return "\(load)\(skew)\(nodes)\(loops)\(work), \(payloadSizeBytes) B, "
             + "clients \(place), leaders \(leaders), \(Report.decimal(seconds, digits: 1)) s "
             + "after \(Report.decimal(warmupSeconds, digits: 1)) s"
     }

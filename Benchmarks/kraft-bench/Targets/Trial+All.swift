@@ -1,6 +1,8 @@
 extension Trial {
     /// The table of targets, as far as it can be measured by running nodes.
-    static var all: [Trial] { writes + reads + [neighbour, growth, idle, startUp] }
+    static var all: [Trial] {
+        writes + reads + [neighbour(), neighbour(isApart: true), growth, idle, startUp]
+    }
 
     private static var writes: [Trial] {
         [
@@ -71,13 +73,15 @@ extension Trial {
         ]
     }
 
-    private static var neighbour: Trial {
+    /// - `isApart`: the saturated one is on a loop of its own.
+    private static func neighbour(isApart: Bool = false) -> Trial {
         Trial(
-            name: "255 groups, 10 writes/s each, beside a saturated one",
+            name: "255 groups, 10 writes/s each, beside a saturated one"
+                + (isApart ? " on a loop of its own" : ""),
             goals: [.times("p99 by theirs alone", atMost: 3)]
         ) { place in
             let run = NeighbourRun(
-                groups: 255, rate: 2_550, seconds: place.seconds, folder: place.folder,
+                NeighbourSettings(isApart: isApart, seconds: place.seconds), folder: place.folder,
                 place.remains)
             let result = try await run.measure()
             return Outcome(

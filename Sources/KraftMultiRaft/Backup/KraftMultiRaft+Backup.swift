@@ -140,27 +140,22 @@ extension KraftMultiRaft {
     private func end(_ restore: Restore, isAbandoned: Bool) async {
         if isAbandoned { await BackupQueue.run { restore.work.abandon() } }
         let name = restore.work.adoption.owner.name
-        _ = await runtime?.run { driver in driver.endRestore(name) }
+        _ = await running?.runtime(of: name).run { driver in driver.endRestore(name) }
     }
 
     private func barrier(_ name: GroupName, timeout: Duration) async throws(KraftError) -> LogIndex
     {
-        guard let runtime else { throw .notRunning(name) }
         let deadline = Instant.after(timeout)
-        let call = BarrierCall(group: name)
-        return try await call.value {
-            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
-                driver.barrier(name, deadline: deadline, call: call)
-            }
-            return isTaken ? nil : .notRunning(name)
-        }.get()
+        return try await runtime(of: name).result(of: BarrierCall(group: name)) { driver, call in
+            driver.barrier(name, deadline: deadline, call: call)
+        }
     }
 
     private func onDriver<Value: Sendable>(
         _ name: GroupName,
         _ body: @escaping @Sendable (NodeDriver) throws(KraftError) -> Value
     ) async throws(KraftError) -> Value {
-        let result = await runtime?.run { driver in
+        let result = try await runtime(of: name).run { driver in
             Result { () throws(KraftError) in try body(driver) }
         }
         guard let result else { throw .notRunning(name) }

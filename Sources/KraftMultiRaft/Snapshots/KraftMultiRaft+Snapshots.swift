@@ -10,14 +10,9 @@ extension KraftMultiRaft {
         of name: String, timeout: Duration? = nil
     ) async throws(KraftError) -> (index: LogIndex, byteCount: UInt64) {
         let name = try GroupName(checking: name)
-        guard let runtime else { throw .notRunning(name) }
         let deadline = Instant.after(timeout ?? configuration.requestTimeout)
-        let call = SnapshotCall(group: name)
-        return try await call.value {
-            let isTaken = runtime.loop.execute { [driver = runtime.driver] in
-                driver.snapshot(name, deadline: deadline, call: call)
-            }
-            return isTaken ? nil : .notRunning(name)
-        }.get()
+        return try await runtime(of: name).result(of: SnapshotCall(group: name)) { driver, call in
+            driver.snapshot(name, deadline: deadline, call: call)
+        }
     }
 }
