@@ -48,6 +48,26 @@ struct ManagerTests {
         }
     }
 
+    @Test func `many groups are created in one call, in the order of their names`() async throws {
+        try await TestCluster.with(nodes: 1) { cluster in
+            let node = try await cluster.start(1)
+            let names = (0..<2_500).map { "g\($0 % 7)-\($0)" }
+            let groups = try await node.createGroups(names) { _ in Counter() }
+            #expect(groups.map(\.name.string) == names)
+            for place in [0, 1_023, 1_024, 2_499] {
+                #expect(try await groups[place].propose(1) == 1)
+            }
+            // They are there already, or can't be.
+            #expect(try await node.createGroups(names.suffix(3)) { _ in Counter() }.count == 3)
+            #expect(try await node.createGroups([]) { _ in Counter() }.isEmpty)
+            let error = await #expect(throws: KraftError.self) {
+                try await node.createGroups(["fine", "not fine"]) { _ in Counter() }
+            }
+            #expect(error?.code == .badRequest)
+            _ = try node.group("fine", of: Counter.self)
+        }
+    }
+
     @Test func `a folder of another node or cluster is refused`() async throws {
         try await TestCluster.with(nodes: 1) { cluster in
             try await cluster.start(1)

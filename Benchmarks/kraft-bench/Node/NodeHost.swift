@@ -23,8 +23,6 @@ final class NodeHost: Sendable {
     }
 
     private static let patience: Duration = .seconds(150)
-    /// Groups that are created at once: each takes a task, whose memory isn't the groups'.
-    private static let createLimit = 1_024
     /// Groups that are looked at in one turn of the loop.
     private static let lookLimit = 1_000
 
@@ -81,20 +79,11 @@ final class NodeHost: Sendable {
 
     // MARK: Groups
 
-    /// Many at once, so that they share their syncs.
     private func create(
         _ names: [String], _ machine: MachineSetup, _ adapter: String?
     ) async throws -> Answer {
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            for (number, name) in names.enumerated() {
-                if number >= NodeHost.createLimit { try await tasks.next() }
-                tasks.addTask { [kraft] in
-                    _ = try await kraft.createGroup(name, options: .init(adapter: adapter)) {
-                        CountingMachine(machine)
-                    }
-                }
-            }
-            try await tasks.waitForAll()
+        _ = try await kraft.createGroups(names, options: .init(adapter: adapter)) { _ in
+            CountingMachine(machine)
         }
         groups.withLock { groups in
             groups.names += names

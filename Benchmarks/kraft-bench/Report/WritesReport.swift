@@ -75,8 +75,12 @@ extension WritesSettings {
         let load =
             rate.map { "\(groups) groups, \(Report.count($0))/s offered" }
             ?? "\(groups) groups × \(inFlight) in flight"
+        let gather =
+            gatherMicroseconds > 0
+            ? ", gathering for \(Report.decimal(Double(gatherMicroseconds) / 1_000, digits: 1)) ms"
+            : ""
         let skew = skew > 0 ? ", skew \(Report.decimal(skew))" : ""
-        return "\(load)\(skew)\(nodes)\(loops)\(work), \(payloadSizeBytes) B, "
+        return "\(load)\(skew)\(gather)\(nodes)\(loops)\(work), \(payloadSizeBytes) B, "
             + "clients \(place), leaders \(leaders), \(Report.decimal(seconds, digits: 1)) s "
             + "after \(Report.decimal(warmupSeconds, digits: 1)) s"
     }

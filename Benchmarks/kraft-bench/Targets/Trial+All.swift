@@ -27,21 +27,8 @@ extension Trial {
                     (.rate("writes", atLeast: 300_000), { $0.writesPerSecond }),
                     (.cpu(atMost: 2.2), { $0.cpuMicrosecondsPerWrite }),
                 ]),
-            .writes(
-                "async propose, 48 groups × 64, 128 B",
-                WritesSettings(groups: 48, inFlight: 64, payloadSizeBytes: 128, clients: .async),
-                [
-                    (.rate("writes", atLeast: 400_000), { $0.writesPerSecond }),
-                    (.cpu(atMost: 2), { $0.cpuMicrosecondsPerWrite }),
-                ]),
-            .writes(
-                "async propose of 16 at a time",
-                WritesSettings(
-                    groups: 48, inFlight: 64, payloadSizeBytes: 128, clients: .async, batch: 16),
-                [
-                    (.rate("writes", atLeast: 900_000), { $0.writesPerSecond }),
-                    (.cpu(atMost: 1.2), { $0.cpuMicrosecondsPerWrite }),
-                ]),
+            async(.asyncOnLoop), async(.async), async(.asyncOnLoop, batch: 16),
+            async(.async, batch: 16),
             .writes(
                 "1 in flight, 128 B",
                 WritesSettings(groups: 1, inFlight: 1, payloadSizeBytes: 128),
@@ -49,14 +36,36 @@ extension Trial {
                     (.times("p50 by that of fdatasync", atMost: 2.2), { $0.p50ByFdatasync }),
                     (.cpu(atMost: 200), { $0.cpuMicrosecondsPerWrite }),
                 ]),
-            .writes(
-                "50,000/s offered, 48 groups, 128 B",
-                WritesSettings(groups: 48, inFlight: 0, rate: 50_000, payloadSizeBytes: 128),
-                [
-                    (.times("p99 by that of fdatasync", atMost: 3), { $0.p99ByFdatasync }),
-                    (.cpu(atMost: 4), { $0.cpuMicrosecondsPerWrite }),
-                ]),
+            offered(), offered(gatherMilliseconds: 4),
         ]
+    }
+
+    /// Calls of tasks that await: on the node's own loop, or on the program's threads.
+    private static func async(_ clients: ClientKind, batch: Int = 1) -> Trial {
+        let tasks = clients == .asyncOnLoop ? "of tasks on the node's loop" : "of tasks elsewhere"
+        return .writes(
+            batch == 1
+                ? "async propose \(tasks), 48 groups × 64, 128 B"
+                : "async propose of \(batch) at a time, \(tasks)",
+            WritesSettings(
+                groups: 48, inFlight: 64, payloadSizeBytes: 128, clients: clients, batch: batch),
+            [
+                (.rate("writes", atLeast: batch == 1 ? 400_000 : 900_000), { $0.writesPerSecond }),
+                (.cpu(atMost: batch == 1 ? 2 : 1.2), { $0.cpuMicrosecondsPerWrite }),
+            ])
+    }
+
+    private static func offered(gatherMilliseconds: Int = 0) -> Trial {
+        let pacing = gatherMilliseconds > 0 ? ", gathering for \(gatherMilliseconds) ms" : ""
+        return .writes(
+            "50,000/s offered, 48 groups, 128 B\(pacing)",
+            WritesSettings(
+                groups: 48, inFlight: 0, rate: 50_000, payloadSizeBytes: 128,
+                gatherMicroseconds: gatherMilliseconds * 1_000),
+            [
+                (.times("p99 by that of fdatasync", atMost: 3), { $0.p99ByFdatasync }),
+                (.cpu(atMost: 4), { $0.cpuMicrosecondsPerWrite }),
+            ])
     }
 
     private static var reads: [Trial] {
