@@ -16,12 +16,17 @@ struct Gathering {
 ///
 /// It looks to the groups as if the turn in which the proposals came had taken longer.
 extension Engine {
+    /// A run of entries is no longer: to wait for more gains nothing.
+    static let gatheredBytes = 1 << 20
+
     /// At the start of a turn's end: are this turn's proposals taken?
     mutating func considerGathering(now: Instant) {
         let interval = configuration.timing.gatherInterval
         guard interval > .zero else { return }
         // The clock of a driver doesn't go back; a wait that is too long would be one without end.
-        gathering.isHolding = now < gathering.until && gathering.until - now <= interval
+        gathering.isHolding =
+            now < gathering.until && gathering.until - now <= interval
+            && stage.byteCount < Engine.gatheredBytes && !isHandingLeadersOver
         guard !gathering.isHolding else { return }
         for slot in gathering.held {
             groups[slot].isHeld = false
@@ -30,6 +35,11 @@ extension Engine {
         gathering.held.removeAll(keepingCapacity: true)
         gathering.until =
             stage.proposals.count >= configuration.timing.gatherLeast ? now + interval : .zero
+    }
+
+    /// Who doesn't lead any more has its proposals go to the leader at once.
+    func isHolding(_ slot: Int) -> Bool {
+        gathering.isHolding && groups[slot].raft.isLeader && !groups[slot].raft.isTransferring
     }
 
     /// The group's proposals wait.

@@ -260,7 +260,8 @@ public struct Engine: ~Copyable {
         }
         effects.segmentRemovals += log.takeRemovals()
         if now >= disk.prepareAt || log.canRecycle {
-            while let preparation = log.takePreparation() {
+            while var preparation = log.takePreparation() {
+                if disk.isFull { preparation.isUrgent = true }
                 effects.segmentPreparations.append(preparation)
             }
         }
@@ -278,6 +279,9 @@ public struct Engine: ~Copyable {
         }
         log.trim()
     }
+
+    /// The log can't go on before the segment is there that is being prepared.
+    public var isWaitingForSegment: Bool { log.isWaitingForSegment }
 
     /// When `tick` is due at the latest. `.never` when nothing is.
     public var nextWakeUp: Instant {
@@ -363,10 +367,10 @@ public struct Engine: ~Copyable {
     private mutating func finishTurn(of slot: Int, now: Instant) {
         guard isLive[slot] else { return }
         groups[slot].isTouched = false
-        if groups[slot].stagedCount > 0, !gathering.isHolding { takeStaged(of: slot, now: now) }
+        if groups[slot].stagedCount > 0, !isHolding(slot) { takeStaged(of: slot, now: now) }
         if !groups[slot].parked.isEmpty { unpark(slot, now: now) }
         if groups[slot].stagedCount > 0 {
-            if gathering.isHolding {
+            if isHolding(slot) {
                 hold(slot)
             } else {
                 takeStaged(of: slot, now: now)

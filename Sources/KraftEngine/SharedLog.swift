@@ -305,6 +305,14 @@ struct SharedLog {
         if number == askedUpTo, number > preparedUpTo { askedUpTo = number - 1 }
     }
 
+    /// A write can't begin before a segment is prepared.
+    var isWaitingForSegment: Bool {
+        guard underWay == nil, let first = closed.first?.position ?? open?.position else {
+            return false
+        }
+        return first.segment > preparedUpTo
+    }
+
     /// The segment behind the one that is being filled is prepared.
     var isSegmentAhead: Bool { preparedUpTo > end.segment }
     /// A segment can be prepared without any space.

@@ -22,6 +22,7 @@ struct StagingBuffer {
 
     private(set) var proposals: [Proposal] = []
     private var bytes = Block(capacity: 64 << 10)
+    var byteCount: Int { bytes.count }
 
     mutating func add(
         _ kind: EntryKind, _ command: UnsafeRawBufferPointer, route: UInt64, origin: Origin,

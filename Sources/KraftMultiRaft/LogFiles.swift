@@ -13,12 +13,12 @@ final class LogFiles {
     private(set) var pendingCount = 0
     private var preparing: Preparing?
     private var loggedBytes = 0
-    /// Nothing rests any more: the node shuts down.
-    private var isInHurry = false
+    private var isGivingUp = false
 
     /// A segment in the making.
     private struct Preparing {
         let file: FilePreparation
+        let sizeBytes: Int
         let isUrgent: Bool
         let then: (LoopError?) -> Void
         var pace: PreparationPace
@@ -65,22 +65,23 @@ final class LogFiles {
         pendingCount += 1
         open.removeAll { $0.number == segment.recycles }
         preparing = Preparing(
-            file: directory.preparation(of: segment), isUrgent: segment.isUrgent, then: then,
+            file: directory.preparation(of: segment), sizeBytes: segment.sizeBytes,
+            isUrgent: segment.isUrgent, then: then,
             pace: PreparationPace(begunAt: loop.now, loggedBefore: loggedBytes))
-        goOnPreparing()
+        goOnPreparing(
+            segment.isUrgent ? segment.sizeBytes : PreparationPace.leastSliceBytes)
     }
 
-    private func goOnPreparing() {
+    private func goOnPreparing(_ count: Int) {
         guard let file = preparing?.file else { return }
         preparing?.isResting = false
+        preparing?.pace.zeroedBytes += count
         loop.work { () -> Result<Bool, LoopError> in
-            Result { () throws(LoopError) in try file.goOn(PreparationPace.sliceSizeBytes) }
+            Result { () throws(LoopError) in try file.goOn(count) }
         } then: { [self] result in
-            preparing?.pace.zeroedBytes += PreparationPace.sliceSizeBytes
             switch result {
-            case .success(false):
-                preparing?.isResting = true
-                wake()
+            // `wake`, at the turn's end, says when it goes on.
+            case .success(false): preparing?.isResting = true
             case .success(true): endPreparing(nil)
             case .failure(let error): endPreparing(error)
             }
@@ -100,19 +101,23 @@ final class LogFiles {
         return preparing.pace.due(logged: loggedBytes)
     }
 
-    /// Has that go on whose time has come. Once a turn.
-    func wake() {
+    /// Has that go on whose time has come. Once a turn, when the engine has had its say.
+    ///
+    /// - `isAwaited`: writes wait for the segment that is prepared.
+    func wake(isAwaited: Bool) {
         guard let preparing, preparing.isResting else { return }
-        let mayRest = !preparing.isUrgent && !isInHurry
-        guard !mayRest || loop.now >= preparing.pace.due(logged: loggedBytes) else { return }
-        goOnPreparing()
+        if isAwaited || preparing.isUrgent { return goOnPreparing(preparing.sizeBytes) }
+        if isGivingUp {
+            // What there is of it is removed at the next start.
+            self.preparing = nil
+            pendingCount -= 1
+        } else if loop.now >= preparing.pace.due(logged: loggedBytes) {
+            goOnPreparing(preparing.pace.slice(logged: loggedBytes))
+        }
     }
 
-    /// The node shuts down: what is under way ends as soon as the disk can.
-    func hurry() {
-        isInHurry = true
-        wake()
-    }
+    /// The node shuts down: a segment that nobody waits for isn't made any more.
+    func giveUp() { isGivingUp = true }
 
     /// Removes a segment's file. What can't be removed now is removed after the next start.
     func remove(_ number: UInt64) {

@@ -29,7 +29,7 @@ extension NodeDriver {
         queue.close()
         shutdown = .handingOver(until: now + Shutdown.handOverPatience)
         snapshots.abandon()
-        files.hurry()
+        files.giveUp()
         noteNews()
         engine.handOver(now: now)
     }

@@ -109,7 +109,6 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
         guard shutdown != .done else { return }
         takeSubmissions()
         snapshots.wake()
-        files.wake()
         var rounds = 0
         repeat {
             repeat {
@@ -124,6 +123,7 @@ package final class NodeDriver: @unchecked Sendable, EventLoopDelegate {
             transport.flush()
         } while hasNews && rounds < NodeDriver.roundLimit
         if hasNews { loop.requestTurn() }
+        files.wake(isAwaited: engine.isWaitingForSegment)
         advanceShutdown()
         publishMetrics()
         armTimer()

@@ -12,6 +12,9 @@ private final class PacedNode {
     var slots: [GroupSlot] = []
     var now = Instant.zero + .seconds(1)
     var outcomes: [RequestToken: Completion.Outcome] = [:]
+    /// Segments that are not prepared yet, while `isSlow`.
+    var isSlow = false
+    var waiting: [SegmentPreparation] = []
     private var nextToken: RequestToken = 1
 
     init(interval: Nanoseconds = PacedNode.interval, groups: Int = 1) throws {
@@ -39,10 +42,10 @@ private final class PacedNode {
         return nextToken
     }
 
-    func propose(_ count: Int, to group: Int = 0) -> [RequestToken] {
-        (0..<count).map { number in
+    func propose(_ count: Int, to group: Int = 0, byteCount: Int = 8) -> [RequestToken] {
+        (0..<count).map { _ in
             let token = token()
-            withUnsafeBytes(of: UInt64(number)) { command in
+            [UInt8](repeating: 1, count: byteCount).withUnsafeBytes { command in
                 engine.propose(
                     slots[group], command, token: token, deadline: now + .seconds(1), now: now)
             }
@@ -70,6 +73,10 @@ private final class PacedNode {
                 outcomes[completion.token] = completion.outcome
             }
             for segment in effects.segmentPreparations {
+                if isSlow {
+                    waiting.append(segment)
+                    continue
+                }
                 try? memory.prepare(segment)
                 engine.step(.segmentPrepared(number: segment.number), now: now)
             }
@@ -176,5 +183,48 @@ struct GatheringTests {
     func tooLong() throws {
         #expect(throws: KraftError.self) { try PacedNode(interval: .milliseconds(100)) }
         #expect(throws: Never.self) { try PacedNode(interval: .milliseconds(99)) }
+    }
+
+    @Test("much at once is worth no wait, and a node that goes waits for nothing")
+    func muchAtOnce() throws {
+        let node = try PacedNode()
+        _ = node.propose(8)
+        node.turn()
+        let some = node.propose(3)
+        #expect(node.turn(after: .milliseconds(1)) == 0)
+        let much = node.propose(80, byteCount: 16 << 10)
+        #expect(node.turn(after: .milliseconds(1)) > 0)
+        #expect(node.isDone(some + much))
+        let last = node.propose(2)
+        #expect(node.turn() == 0)
+        node.engine.handOver(now: node.now)
+        #expect(node.turn() > 0)
+        #expect(node.isDone(last))
+    }
+}
+
+@Suite("Segments that are slow to come")
+struct SlowSegmentTests {
+    @Test("it is known that the log waits for a segment, and it goes on when that is there")
+    func waits() throws {
+        let node = try PacedNode(interval: .zero)
+        node.isSlow = true
+        var tokens: [RequestToken] = []
+        for _ in 0..<200 where !node.engine.isWaitingForSegment {
+            tokens += node.propose(1, byteCount: 8 << 10)
+            node.turn(after: .milliseconds(1))
+        }
+        #expect(node.engine.isWaitingForSegment)
+        #expect(!node.isDone(tokens))
+        #expect(node.waiting.count == 1)
+        #expect(node.waiting.allSatisfy { !$0.isUrgent }, "nobody waited for it at first")
+        node.isSlow = false
+        for segment in node.waiting {
+            try node.memory.prepare(segment)
+            node.engine.step(.segmentPrepared(number: segment.number), now: node.now)
+        }
+        node.turn()
+        #expect(!node.engine.isWaitingForSegment)
+        #expect(node.isDone(tokens))
     }
 }

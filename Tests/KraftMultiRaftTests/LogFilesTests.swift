@@ -1,6 +1,5 @@
 import Foundation
 import KraftLoop
-import Synchronization
 import Testing
 
 @testable import KraftEngine
@@ -10,7 +9,7 @@ import Testing
 struct LogFilesTests {
     @Test("a segment is zeroed at twice the log's pace, or slowly")
     func pace() {
-        let slice = PreparationPace.sliceSizeBytes
+        let slice = PreparationPace.leastSliceBytes
         var pace = PreparationPace(begunAt: 1_000, loggedBefore: 50_000)
         #expect(pace.due(logged: 50_000) == 1_000)
         pace.zeroedBytes = 4 * slice
@@ -24,75 +23,95 @@ struct LogFilesTests {
         #expect(pace.due(logged: 50_000 + 16 << 20) == 1_000)
     }
 
-    /// A segment of 16 MiB is prepared; whether it is there then, and whether that paused.
+    @Test("what a slice is behind, it makes up for at once")
+    func slices() {
+        let least = PreparationPace.leastSliceBytes
+        let pace = PreparationPace(begunAt: 0, loggedBefore: 100, zeroedBytes: 3 * least)
+        #expect(pace.slice(logged: 100) == least)
+        #expect(pace.slice(logged: 100 + least) == least)
+        #expect(pace.slice(logged: 100 + 10 * least) == 17 * least)
+    }
+
+    private struct Outcome: Equatable {
+        var isThere: Bool
+        var hasRested: Bool
+
+        static let madeBitByBit = Outcome(isThere: true, hasRested: true)
+        static let madeAtOnce = Outcome(isThere: true, hasRested: false)
+        static let notMade = Outcome(isThere: false, hasRested: false)
+    }
+
+    /// A segment of 16 MiB is prepared; whether it is there in the end, and whether that paused.
     private func prepare(
-        isUrgent: Bool, _ then: @escaping @Sendable (LogFiles) -> Void = { _ in }
-    ) async throws -> (isDone: Bool, hasRested: Bool) {
+        isUrgent: Bool = false, isAwaited: Bool = false, givesUp: Bool = false
+    ) async throws -> Outcome {
         let path = FileManager.default.temporaryDirectory.appending(path: "kraft-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let directory = try FileLogDirectory(dataFolder: Folder(path))
         let loop = try EventLoop()
         try loop.start()
-        let (results, source) = AsyncStream<Bool>.makeStream()
-        let rested = Rested()
+        let (ends, source) = AsyncStream<Bool>.makeStream()
         loop.execute {
             let files = LogFiles(loop, directory)
             var segment = SegmentPreparation(number: 7, sizeBytes: 16 << 20, header: [1, 2, 3])
             segment.isUrgent = isUrgent
-            files.prepare(segment) { error in
-                source.yield(error == nil && files.pendingCount == 0)
+            files.prepare(segment) { error in #expect(error == nil) }
+            if givesUp { files.giveUp() }
+            loop.delegate = WakingDriver(files, loop, isAwaited: isAwaited) { hasRested in
+                source.yield(hasRested)
                 source.finish()
             }
-            let driver = Driver(files, loop, rested)
-            loop.delegate = driver
             loop.requestTurn()
-            then(files)
         }
-        let isDone = await results.first { _ in true } ?? false
+        let hasRested = await ends.first { _ in true } ?? false
         let isThere = FileManager.default.fileExists(atPath: directory.path(of: 7))
         loop.stop()
         loop.join()
-        return (isDone && isThere, rested.value.withLock { $0 })
+        return Outcome(isThere: isThere, hasRested: hasRested)
     }
 
     @Test("a segment that nobody waits for is made bit by bit, and comes to its end by itself")
-    func atLeisure() async throws {
-        let result = try await prepare(isUrgent: false)
-        #expect(result.isDone)
-        #expect(result.hasRested)
+    func atLeisure() async throws { #expect(try await prepare() == .madeBitByBit) }
+
+    @Test("one that writes wait for, from the start or since, is made without a pause")
+    func awaited() async throws {
+        #expect(try await prepare(isUrgent: true) == .madeAtOnce)
+        #expect(try await prepare(isAwaited: true) == .madeAtOnce)
     }
 
-    @Test("one that writes wait for is made without a pause, and so it is when the node shuts down")
-    func urgent() async throws {
-        let urgent = try await prepare(isUrgent: true)
-        #expect(urgent.isDone)
-        #expect(!urgent.hasRested)
-        let hurried = try await prepare(isUrgent: false) { $0.hurry() }
-        #expect(hurried.isDone)
-        #expect(!hurried.hasRested)
+    @Test("a node that shuts down makes no segment that nobody waits for")
+    func givenUp() async throws {
+        #expect(try await prepare(givesUp: true) == .notMade)
+        #expect(try await prepare(isAwaited: true, givesUp: true) == .madeAtOnce)
     }
 }
 
-private final class Rested: Sendable {
-    let value = Mutex(false)
-}
-
-/// Wakes the files when they want to be.
-private final class Driver: EventLoopDelegate {
+/// Wakes the files when they want to be, and says when nothing is under way any more.
+private final class WakingDriver: EventLoopDelegate {
     private let files: LogFiles
     private let loop: EventLoop
-    private let rested: Rested
+    private let isAwaited: Bool
+    private var whenDone: ((_ hasRested: Bool) -> Void)?
+    private var hasRested = false
 
-    init(_ files: LogFiles, _ loop: EventLoop, _ rested: Rested) {
-        (self.files, self.loop, self.rested) = (files, loop, rested)
+    init(
+        _ files: LogFiles, _ loop: EventLoop, isAwaited: Bool,
+        _ whenDone: @escaping (_ hasRested: Bool) -> Void
+    ) {
+        (self.files, self.loop) = (files, loop)
+        (self.isAwaited, self.whenDone) = (isAwaited, whenDone)
     }
 
     func loopTimerFired() {}
 
     func loopTurnEnds() {
-        files.wake()
-        guard let due = files.nextWakeUp else { return }
-        rested.value.withLock { $0 = true }
-        loop.armTimer(at: due)
+        files.wake(isAwaited: isAwaited)
+        if let due = files.nextWakeUp {
+            hasRested = true
+            loop.armTimer(at: due)
+        } else if files.pendingCount == 0 {
+            whenDone?(hasRested)
+            whenDone = nil
+        }
     }
 }
