@@ -19,7 +19,7 @@ private final class PacedNode {
 
     init(interval: Nanoseconds = PacedNode.interval, groups: Int = 1) throws {
         var configuration = EngineConfiguration(node: 1, clusterID: "paced", peers: [])
-        configuration.log = LogUnderTest.limits
+        configuration.log.segmentSizeBytes = 1 << 20
         configuration.limits.commandSizeBytes = 16 << 10
         configuration.timing.gatherInterval = interval
         engine = try Engine(configuration, directory: &memory, boot: 1, seed: 1, now: now)
@@ -59,7 +59,7 @@ private final class PacedNode {
         now = now + span
         if engine.nextWakeUp <= now { engine.step(.tick, now: now) }
         var writes = 0
-        for _ in 0..<20 {
+        for _ in 0..<200 {
             engine.endTurn(now: now)
             while let work = engine.nextApply() {
                 var replies = ReplyBuffer()
@@ -89,6 +89,8 @@ private final class PacedNode {
         }
         return writes
     }
+
+    var isWaiting: Bool { engine.isWaitingForSegment }
 
     func isDone(_ tokens: [RequestToken]) -> Bool {
         tokens.allSatisfy { if case .done = outcomes[$0] { true } else { false } }
@@ -210,11 +212,11 @@ struct SlowSegmentTests {
         let node = try PacedNode(interval: .zero)
         node.isSlow = true
         var tokens: [RequestToken] = []
-        for _ in 0..<200 where !node.engine.isWaitingForSegment {
+        for _ in 0..<1_000 where !node.isWaiting {
             tokens += node.propose(1, byteCount: 8 << 10)
             node.turn(after: .milliseconds(1))
         }
-        #expect(node.engine.isWaitingForSegment)
+        #expect(node.isWaiting)
         #expect(!node.isDone(tokens))
         #expect(node.waiting.count == 1)
         #expect(node.waiting.allSatisfy { !$0.isUrgent }, "nobody waited for it at first")
@@ -224,7 +226,7 @@ struct SlowSegmentTests {
             node.engine.step(.segmentPrepared(number: segment.number), now: node.now)
         }
         node.turn()
-        #expect(!node.engine.isWaitingForSegment)
+        #expect(!node.isWaiting)
         #expect(node.isDone(tokens))
     }
 }
