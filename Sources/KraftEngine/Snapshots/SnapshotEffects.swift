@@ -37,7 +37,8 @@ public struct SnapshotWrite: Sendable {
 
 /// Bring the group's state machine to the state of a snapshot: away from the loop, read and check
 /// the whole file by `SnapshotDecoder`, and give the machine its pieces. Until the answer (`restored`
-/// or `restoreFailed`) nothing is applied to or asked of the machine.
+/// or `restoreFailed`) nothing is applied to or asked of the machine. No answer for the machine of a
+/// replica that is gone: what stands in its slot now may wait for a machine of its own.
 public struct SnapshotRestore: Sendable {
     public var slot: GroupSlot
     public var name: SnapshotName

@@ -72,6 +72,9 @@ extension NodeDriver {
         _ restore: SnapshotRestore, _ box: MachineBox,
         _ result: Result<[UInt8], FileSnapshots.Failure>
     ) {
+        // The replica went meanwhile; one that took its place, of the same group and from the same
+        // snapshot too, has a machine of its own.
+        guard groups[restore.slot.rawValue]?.box === box else { return }
         switch result {
         case .success(let engineState):
             box.readiness = .ready

@@ -29,7 +29,7 @@ enum NodeEvent {
     case snapshotReadFailed(SnapshotRead)
     case snapshotWritten(SnapshotWrite.ID)
     case snapshotWriteFailed(SnapshotWrite.ID)
-    case restored(SnapshotRestore)
+    case restored(SnapshotRestore, replica: AnyObject)
     case endTurn
 }
 

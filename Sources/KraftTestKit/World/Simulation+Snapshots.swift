@@ -11,7 +11,8 @@ enum SnapshotStep {
     case name(SnapshotName, SnapshotWrite.ID?)
     case syncFolder(SnapshotName, SnapshotWrite.ID?)
     case read(SnapshotRead)
-    case restore(SnapshotRestore)
+    /// Into the machine of this replica, whatever takes its place meanwhile.
+    case restore(SnapshotRestore, replica: AnyObject)
 }
 
 /// The driver's part in snapshots: what takes time off the loop, and what a crash leaves of it.
@@ -35,8 +36,12 @@ extension Simulation {
         }
         for restore in effects.snapshotRestores {
             trace(node, 73, restore.name.nonce)
+            guard let replica = node.replica(at: restore.slot) else {
+                report((.interface, "node \(node.id) restores a group that it doesn't hold"))
+                return
+            }
             schedule(
-                .restore(restore), on: node,
+                .restore(restore, replica: replica), on: node,
                 after: diskRandom.number(in: options.disk.snapshotDelay))
         }
     }
@@ -94,7 +99,8 @@ extension Simulation {
             } else {
                 deliver(.snapshotRead(read), to: node, life: node.life)
             }
-        case .restore(let restore): deliver(.restored(restore), to: node, life: node.life)
+        case .restore(let restore, let replica):
+            deliver(.restored(restore, replica: replica), to: node, life: node.life)
         }
     }
 
@@ -163,20 +169,20 @@ extension Simulation {
         case .snapshotWriteFailed(let id):
             trace(node, 80, id)
             box.engine.step(.snapshotWriteFailed(id, reason: "simulated failure"), now: now)
-        case .restored(let restore): endRestore(restore, node, box, now)
+        case .restored(let restore, let replica):
+            endRestore(restore, replica, node, box, now)
         default: break
         }
     }
 
-    /// The machine takes the state over, unless the group is gone.
+    /// The machine takes the state over, unless the replica is gone: another one in its place, of the
+    /// same group too, has a machine of its own.
     private func endRestore(
-        _ restore: SnapshotRestore, _ node: SimulatedNode<Machine>, _ box: EngineBox,
-        _ now: Instant
+        _ restore: SnapshotRestore, _ meant: AnyObject, _ node: SimulatedNode<Machine>,
+        _ box: EngineBox, _ now: Instant
     ) {
         trace(node, 81, restore.name.nonce)
-        guard let replica = node.replica(at: restore.slot),
-            oracles.ids[replica.track] == restore.name.group
-        else { return }
+        guard let replica = node.replica(at: restore.slot), replica === meant else { return }
         var engineState: [UInt8] = []
         do {
             let bytes = node.disk.snapshot(restore.name)?.bytes ?? []
