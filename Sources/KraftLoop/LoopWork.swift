@@ -1,6 +1,20 @@
 import CKraftUV
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 extension EventLoop {
+    /// How many threads libuv's pool, the process's one, is to have. Holds unless the environment says
+    /// something else, or the pool has been used already.
+    package static func wantPool(threadCount: Int) {
+        setenv("UV_THREADPOOL_SIZE", "\(threadCount)", 0)
+    }
+
     /// Runs `body` on libuv's thread pool, then `then` on the loop with what it made. `stop` waits
     /// for work under way. Loop-confined; one allocation a piece of work.
     package func work<Result: Sendable>(

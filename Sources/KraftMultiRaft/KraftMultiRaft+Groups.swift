@@ -63,13 +63,13 @@ extension KraftMultiRaft {
     /// Each takes a task while it is opened.
     private static let openingsAtOnce = 1_024
 
-    /// The group of this name that was opened here. Throws `notFound`, or `conflict` when its state
-    /// machine isn't an `S`.
+    /// The group of this name that was opened here. Throws `notFound`, also where the node isn't
+    /// running, or `conflict` when its state machine isn't an `S`.
     public func group<S: StateMachine & Sendable>(
         _ name: String, of type: S.Type = S.self
     ) throws(KraftError) -> Group<S> {
         let name = try GroupName(checking: name)
-        let runtime = try runtime(of: name)
+        guard let runtime = try running?.runtime(of: name) else { throw .noSuchGroup(name) }
         guard let entry = runtime.registry.find(name) else { throw .noSuchGroup(name) }
         return try group(entry, on: runtime)
     }

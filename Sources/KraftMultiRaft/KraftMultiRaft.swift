@@ -19,9 +19,8 @@ public final class KraftMultiRaft: Service, Sendable {
     let configuration: KraftConfiguration
     let hub = EventHub()
     let lifecycle = Mutex(Lifecycle.idle)
-    private let fenced = Atomic(false)
-    /// Ended when the node fences itself.
-    private let untilFenced = AsyncStream<Never>.makeStream()
+    /// Of the node that runs, or ran; nil before it was started.
+    private let fence = Mutex<Fence?>(nil)
 
     /// Checks the configuration; touches nothing outside. Throws `configuration`.
     public init(_ configuration: KraftConfiguration) throws(KraftError) {
@@ -33,11 +32,12 @@ public final class KraftMultiRaft: Service, Sendable {
     /// Throws what `start` throws, and `storage` when the node fenced itself.
     public func run() async throws {
         try await start()
+        let fence = fence.withLock { $0 }
         let (stop, stopper) = AsyncStream<Never>.makeStream()
         await withTaskCancellationOrGracefulShutdownHandler {
             await withTaskGroup { group in
                 group.addTask { for await _ in stop {} }
-                group.addTask { [untilFenced] in for await _ in untilFenced.stream {} }
+                if let fence { group.addTask { for await _ in fence.untilUp {} } }
                 await group.next()
                 group.cancelAll()
             }
@@ -56,40 +56,38 @@ public final class KraftMultiRaft: Service, Sendable {
     /// Throws `conflict` when the folder is in use or belongs to another node or cluster, `storage`
     /// when it can't be believed, `configuration` when the address can't be listened on.
     public func start() async throws(KraftError) {
+        guard try await enterStart() else { return }
+        let result: Result<RunningNode, KraftError>
+        do throws(KraftError) {
+            result = .success(try await RunningNode.start(configuration, hub: hub))
+        } catch {
+            result = .failure(error)
+        }
+        leaveStart(result)
+        _ = try result.get()
+    }
+
+    /// Whether this caller has to start the node; false when it runs.
+    private func enterStart() async throws(KraftError) -> Bool {
         while true {
-            switch await enterStart() {
-            case .running: return
+            await whileStarting()
+            let found = lifecycle.withLock { lifecycle in
+                let found = lifecycle
+                if case .idle = found { lifecycle = .starting([]) }
+                return found
+            }
+            switch found {
+            case .idle: return true
+            // Somebody tried and could not, and the next one tries already.
+            case .starting: continue
+            case .running: return false
             case .stopping, .stopped: throw .notRunning()
-            // Somebody else tried to start it and could not.
-            case .idle: continue
-            case .starting: break
             }
-            let result: Result<RunningNode, KraftError>
-            do throws(KraftError) {
-                result = .success(
-                    try await RunningNode.start(configuration, hub: hub) { [weak self] in
-                        self?.fence()
-                    })
-            } catch {
-                result = .failure(error)
-            }
-            leaveStart(result)
-            return try result.map { _ in }.get()
         }
     }
 
-    /// What is found; `starting` means that this caller has to do it.
-    private func enterStart() async -> Lifecycle {
-        let mine = lifecycle.withLock { lifecycle -> Lifecycle? in
-            switch lifecycle {
-            case .idle:
-                lifecycle = .starting([])
-                return .starting([])
-            case .starting: return nil
-            case .running, .stopping, .stopped: return lifecycle
-            }
-        }
-        if let mine { return mine }
+    /// Waits for the end of a start that is under way. Another may have begun by then.
+    private func whileStarting() async {
         await withUnsafeContinuation { continuation in
             let isOver = lifecycle.withLock { lifecycle in
                 guard case .starting(let waiters) = lifecycle else { return true }
@@ -97,9 +95,6 @@ public final class KraftMultiRaft: Service, Sendable {
                 return false
             }
             if isOver { continuation.resume() }
-        }
-        return lifecycle.withLock { lifecycle in
-            if case .starting = lifecycle { .idle } else { lifecycle }
         }
     }
 
@@ -109,17 +104,14 @@ public final class KraftMultiRaft: Service, Sendable {
                 preconditionFailure("two starts at once")
             }
             switch result {
-            case .success(let node): lifecycle = .running(node)
+            case .success(let node):
+                fence.withLock { $0 = node.fence }
+                lifecycle = .running(node)
             case .failure: lifecycle = .idle
             }
             return waiters
         }
         for waiter in waiters { waiter.resume() }
-    }
-
-    private func fence() {
-        fenced.store(true, ordering: .releasing)
-        untilFenced.continuation.finish()
     }
 
     /// Hands leaders over, flushes and closes. Takes at most ten seconds.
@@ -139,30 +131,31 @@ public final class KraftMultiRaft: Service, Sendable {
 
     /// What this caller has to end; nil when there is nothing to do any more.
     private func enterShutdown() async -> RunningNode? {
-        let isStarting = lifecycle.withLock {
-            if case .starting = $0 { true } else { false }
-        }
-        if isStarting { _ = await enterStart() }
-        var mine: RunningNode?
-        await withUnsafeContinuation { continuation in
-            let mayGo = lifecycle.withLock { lifecycle in
-                switch lifecycle {
-                case .idle, .starting:
-                    lifecycle = .stopped
-                    hub.close()
-                case .running(let node):
-                    lifecycle = .stopping([])
-                    mine = node
-                case .stopping(let waiters):
-                    lifecycle = .stopping(waiters + [continuation])
-                    return false
-                case .stopped: break
+        while true {
+            await whileStarting()
+            var isOver = true
+            var mine: RunningNode?
+            await withUnsafeContinuation { continuation in
+                let mayGo = lifecycle.withLock { lifecycle in
+                    switch lifecycle {
+                    case .starting: isOver = false
+                    case .idle:
+                        lifecycle = .stopped
+                        hub.close()
+                    case .running(let node):
+                        lifecycle = .stopping([])
+                        mine = node
+                    case .stopping(let waiters):
+                        lifecycle = .stopping(waiters + [continuation])
+                        return false
+                    case .stopped: break
+                    }
+                    return true
                 }
-                return true
+                if mayGo { continuation.resume() }
             }
-            if mayGo { continuation.resume() }
+            if isOver { return mine }
         }
-        return mine
     }
 
     // MARK: Looking in
@@ -174,7 +167,7 @@ public final class KraftMultiRaft: Service, Sendable {
     /// The adapter that a group is on.
     func runtime(of group: GroupName) throws(KraftError) -> NodeRuntime {
         guard let running else { throw .notRunning(group) }
-        return running.runtime(of: group)
+        return try running.runtime(of: group)
     }
 
     /// The adapter of this name; nil is the shared one.
@@ -194,7 +187,7 @@ public final class KraftMultiRaft: Service, Sendable {
 
     /// The disk of one of the node's logs failed: what it kept is acknowledged no more, and the node
     /// should be replaced or restarted.
-    public var isFenced: Bool { fenced.load(ordering: .acquiring) }
+    public var isFenced: Bool { fence.withLock { $0?.isUp ?? false } }
 
     /// What happens on this node from now on.
     public var events: KraftEvents {

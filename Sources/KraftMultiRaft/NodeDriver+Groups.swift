@@ -5,12 +5,12 @@ extension NodeDriver {
         call: OpeningCall
     ) {
         guard isServing else { return call.fail(.notRunning(name)) }
+        do throws(KraftError) { try claim(name) } catch { return call.fail(error) }
         if let entry = registry.find(name) { return call.resume(.success(entry)) }
         if opening[name] != nil {
             opening[name]?.append(call)
             return
         }
-        do throws(KraftError) { try claim(name) } catch { return call.fail(error) }
         noteNews()
         let opener = OpenCall(group: name, driver: self)
         do throws(KraftError) {

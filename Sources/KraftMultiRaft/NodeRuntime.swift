@@ -70,8 +70,10 @@ final class NodeRuntime: Sendable {
         let bootID = UInt64.random(in: 1...(.max), using: &dice)
         var settings = configuration.engine
         if let size = folder.fileSystemSizeBytes {
+            // The logs of all adapters share it.
             settings.log = settings.log.fitted(
-                diskSizeBytes: size, commandSizeBytes: settings.limits.commandSizeBytes)
+                diskSizeBytes: size / (place?.0.count ?? 1),
+                commandSizeBytes: settings.limits.commandSizeBytes)
         }
         let engine = try Engine(
             settings, directory: &directory, boot: bootID, seed: dice.next(),

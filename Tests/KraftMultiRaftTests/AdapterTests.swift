@@ -147,6 +147,25 @@ struct AdapterTests {
             #expect(await create("g", nil, on: nodes[0]) == .conflict)
             let opened = await nodes[0].running?.shared.run { $0.groups.compactMap { $0?.name } }
             #expect(opened == [])
+            // After a restart neither counts more, until it is said which does.
+            await cluster.nodes.stop(1)
+            let back = try await cluster.start(1)
+            let conflict = await #expect(throws: KraftError.self) {
+                try await back.removeGroup("g")
+            }
+            #expect(conflict?.code == .conflict)
+            #expect(
+                conflict?.message.contains("on the shared adapter and adapter orders") == true)
+            #expect(throws: KraftError.self) { try back.group("g", of: Counter.self) }
+            #expect(await create("g", "orders", on: back) == nil)
+            #expect(await create("g", nil, on: back) == .conflict)
+            let group = try back.group("g", of: Counter.self)
+            #expect(try await group.read(.sum) == 10)
+            // Once it is gone, the name is the other's.
+            try await back.removeGroup("g")
+            #expect(await create("g", "orders", on: back) == .conflict)
+            #expect(await create("g", nil, on: back) == nil)
+            #expect(try await back.group("g", of: Counter.self).read(.sum) == 1)
         }
     }
 
@@ -410,7 +429,7 @@ private func create(
 }
 
 /// A cluster whose nodes have an adapter `orders` beside the shared one.
-private struct AdapterCluster {
+struct AdapterCluster {
     let nodes: TestCluster
     /// Of the adapter.
     let addresses: [NodeID: String]
@@ -464,7 +483,7 @@ private struct AdapterCluster {
 }
 
 /// Holds up whoever comes to it until it is opened.
-private final class Gate: Sendable {
+final class Gate: Sendable {
     private let way = DispatchSemaphore(value: 0)
     private let opened = Flag()
     private let arrivals = AsyncStream<Void>.makeStream()

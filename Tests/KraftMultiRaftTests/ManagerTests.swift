@@ -122,6 +122,7 @@ struct ManagerTests {
                 try await node.createGroup("g") { Counter() }
             }
             #expect(create?.code == .unavailable)
+            #expect(code { try node.group("g", of: Counter.self) } == .notFound)
         }
     }
 

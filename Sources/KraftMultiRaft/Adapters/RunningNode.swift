@@ -1,3 +1,6 @@
+import KraftLoop
+import Synchronization
+
 /// A node that runs: its shared adapter and the dedicated ones, each with a loop and a log of its own.
 /// They know nothing of each other.
 final class RunningNode: Sendable {
@@ -6,22 +9,26 @@ final class RunningNode: Sendable {
 
     /// The shared adapter, then the dedicated ones.
     let runtimes: [NodeRuntime]
+    let fence: Fence
     private let places: GroupPlaces?
 
     var shared: NodeRuntime { runtimes[0] }
 
-    private init(_ runtimes: [NodeRuntime], _ places: GroupPlaces?) {
-        (self.runtimes, self.places) = (runtimes, places)
+    private init(_ runtimes: [NodeRuntime], _ places: GroupPlaces?, _ fence: Fence) {
+        (self.runtimes, self.places, self.fence) = (runtimes, places, fence)
     }
 
     /// Starts all adapters, or none.
     static func start(
-        _ configuration: KraftConfiguration, hub: EventHub,
-        whenFenced: @escaping @Sendable () -> Void
+        _ configuration: KraftConfiguration, hub: EventHub
     ) async throws(KraftError) -> RunningNode {
         try configuration.refuseForgottenAdapters()
         let parts = configuration.parts
         let places = parts.count > 1 ? GroupPlaces(parts.map(\.adapter)) : nil
+        // Before the first piece of work of any loop. See `FileSnapshots`: of four threads it leaves its
+        // own loop's log one, but knows nothing of other loops.
+        if places != nil { EventLoop.wantPool(threadCount: 4 * parts.count) }
+        let fence = Fence()
         var runtimes: [NodeRuntime] = []
         do throws(KraftError) {
             // One after the other: what takes long is their reading of the same disk.
@@ -29,13 +36,13 @@ final class RunningNode: Sendable {
                 runtimes.append(
                     try await NodeRuntime.start(
                         part.configuration, adapter: part.adapter,
-                        place: places.map { ($0, place) }, hub: hub, whenFenced: whenFenced))
+                        place: places.map { ($0, place) }, hub: hub, whenFenced: fence.raise))
             }
         } catch {
-            await RunningNode(runtimes, places).end()
+            await RunningNode(runtimes, places, fence).end()
             throw error
         }
-        return RunningNode(runtimes, places)
+        return RunningNode(runtimes, places, fence)
     }
 
     /// Hands leaders over, flushes and closes, all adapters at once. Takes at most ten seconds.
@@ -67,9 +74,10 @@ final class RunningNode: Sendable {
 
     // MARK: Who has what
 
-    /// The adapter that a group is on; the shared one for a group that isn't here.
-    func runtime(of group: GroupName) -> NodeRuntime {
-        runtimes[places?.find(group) ?? 0]
+    /// The adapter that a group is on; the shared one for a group that isn't here. Throws `conflict` when
+    /// several might have it.
+    func runtime(of group: GroupName) throws(KraftError) -> NodeRuntime {
+        runtimes[try places?.find(group) ?? 0]
     }
 
     /// Nil is the shared adapter. Throws `badRequest` for one that there isn't.
@@ -90,5 +98,20 @@ final class RunningNode: Sendable {
             values.append(value)
         }
         return values
+    }
+}
+
+/// Up when the log of one of a node's adapters has failed.
+final class Fence: Sendable {
+    private let state = Atomic(false)
+    private let wait = AsyncStream<Never>.makeStream()
+
+    var isUp: Bool { state.load(ordering: .acquiring) }
+    /// Ends when it is up.
+    var untilUp: AsyncStream<Never> { wait.stream }
+
+    @Sendable func raise() {
+        state.store(true, ordering: .releasing)
+        wait.continuation.finish()
     }
 }

@@ -13,10 +13,11 @@ extension KraftMultiRaft {
         let group = try GroupName(checking: name)
         let timeout = timeout ?? configuration.requestTimeout
         let deadline = ContinuousClock.now + timeout
-        _ = try await barrier(group, timeout: timeout)
+        let runtime = try runtime(of: group)
+        _ = try await runtime.barrier(group, timeout: timeout)
         while true {
             _ = try await snapshot(of: name, timeout: max(.zero, deadline - .now))
-            let (reference, path) = try await onDriver(group) { driver throws(KraftError) in
+            let (reference, path) = try await runtime.onDriver(group) { driver throws(KraftError) in
                 try driver.newestSnapshot(of: group)
             }
             let opened = await BackupQueue.run { () -> Result<(File, Int), LoopError> in
@@ -67,22 +68,23 @@ extension KraftMultiRaft {
     where Bytes.Element == [UInt8] {
         let group = try GroupName(checking: name)
         let timeout = timeout ?? configuration.requestTimeout
+        let runtime = try runtime(of: group)
         var restore: Restore?
         do throws(KraftError) {
             // A leader that was elected just now can't say yet what it holds.
-            _ = try await barrier(group, timeout: timeout)
-            let begun = try await receive(group, bytes, &restore)
+            _ = try await runtime.barrier(group, timeout: timeout)
+            let begun = try await receive(group, on: runtime, bytes, &restore)
             try await BackupQueue.run { begun.work.finish(trial: begun.trial) }.get()
-            try await onDriver(group) { driver throws(KraftError) in
+            try await runtime.onDriver(group) { driver throws(KraftError) in
                 try driver.adopt(begun.work)
             }
         } catch {
-            if let restore { await end(restore, isAbandoned: true) }
+            if let restore { await end(restore, on: runtime, isAbandoned: true) }
             throw error
         }
-        if let restore { await end(restore, isAbandoned: false) }
+        if let restore { await end(restore, on: runtime, isAbandoned: false) }
         do throws(KraftError) {
-            _ = try await barrier(group, timeout: timeout)
+            _ = try await runtime.barrier(group, timeout: timeout)
         } catch {
             throw KraftError(
                 .outcomeUnknown,
@@ -96,7 +98,7 @@ extension KraftMultiRaft {
 
     /// Writes what comes to a file. The first bytes say how far the backup's log went.
     private func receive<Bytes: AsyncSequence & Sendable>(
-        _ group: GroupName, _ bytes: Bytes, _ restore: inout Restore?
+        _ group: GroupName, on runtime: NodeRuntime, _ bytes: Bytes, _ restore: inout Restore?
     ) async throws(KraftError) -> Restore where Bytes.Element == [UInt8] {
         var front: [UInt8] = []
         var iterator = bytes.makeAsyncIterator()
@@ -113,7 +115,7 @@ extension KraftMultiRaft {
             front += part
             guard front.count >= SnapshotName.preambleSizeBytes else { continue }
             let index = try KraftMultiRaft.index(ofBackup: front, group)
-            let begun = try await onDriver(group) { driver throws(KraftError) in
+            let begun = try await runtime.onDriver(group) { driver throws(KraftError) in
                 try driver.beginRestore(group, behind: index)
             }
             restore = begun
@@ -137,25 +139,30 @@ extension KraftMultiRaft {
         return name.position.index
     }
 
-    private func end(_ restore: Restore, isAbandoned: Bool) async {
+    private func end(
+        _ restore: Restore, on runtime: NodeRuntime, isAbandoned: Bool
+    ) async {
         if isAbandoned { await BackupQueue.run { restore.work.abandon() } }
         let name = restore.work.adoption.owner.name
-        _ = await running?.runtime(of: name).run { driver in driver.endRestore(name) }
+        _ = await runtime.run { driver in driver.endRestore(name) }
     }
+}
 
-    private func barrier(_ name: GroupName, timeout: Duration) async throws(KraftError) -> LogIndex
-    {
+extension NodeRuntime {
+    fileprivate func barrier(
+        _ name: GroupName, timeout: Duration
+    ) async throws(KraftError) -> LogIndex {
         let deadline = Instant.after(timeout)
-        return try await runtime(of: name).result(of: BarrierCall(group: name)) { driver, call in
+        return try await result(of: BarrierCall(group: name)) { driver, call in
             driver.barrier(name, deadline: deadline, call: call)
         }
     }
 
-    private func onDriver<Value: Sendable>(
+    fileprivate func onDriver<Value: Sendable>(
         _ name: GroupName,
         _ body: @escaping @Sendable (NodeDriver) throws(KraftError) -> Value
     ) async throws(KraftError) -> Value {
-        let result = try await runtime(of: name).run { driver in
+        let result = await run { driver in
             Result { () throws(KraftError) in try body(driver) }
         }
         guard let result else { throw .notRunning(name) }

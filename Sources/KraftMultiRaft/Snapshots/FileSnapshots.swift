@@ -2,8 +2,8 @@ import KraftLoop
 
 /// Carries out the engine's snapshot effects on the loop's thread pool. Loop-confined.
 ///
-/// Of the pool's threads (four, unless `UV_THREADPOOL_SIZE` says otherwise) it takes at most three,
-/// two of them only while machines are restored: the log's writes always find one.
+/// Of the pool's threads (four for each loop, unless `UV_THREADPOOL_SIZE` says otherwise) it takes at
+/// most three, two of them only while machines are restored: the log's writes always find one.
 final class FileSnapshots {
     typealias Failure = SnapshotFileReader.Failure
 
