@@ -65,9 +65,14 @@ extension ProcessTests {
                 for number in 0..<10 {
                     #expect(try await cluster.put("k\(number)", "v", to: 1).status == 200)
                 }
-                #expect(try await cluster.terminate(1) == 0)
                 let folder = "\(cluster.directory)/1"
                 let segment = "\(folder)/wal/0000000000000001.seg"
+                // With one behind it, the first one is missed when it is gone.
+                _ = try await eventually("the next segment is made") {
+                    FileManager.default.fileExists(atPath: "\(folder)/wal/0000000000000002.seg")
+                        ? true : nil
+                }
+                #expect(try await cluster.terminate(1) == 0)
                 let sound = try #require(FileManager.default.contents(atPath: segment))
                 var spoilt = sound
                 spoilt[3 * 4_096 + 60] ^= 1
