@@ -132,6 +132,9 @@ extension ProcessTests {
                     #expect(try await cluster.put("k\(number)", "v", to: 1).status == 200)
                 }
                 for id in 1...3 { try disk.order(id, "no-space") }
+                // Until all have looked at their orders: one that doesn't know would be handed what
+                // it can't lead.
+                try await Task.sleep(for: .milliseconds(200))
                 // A disk is found out by writing; those writes may end in any way.
                 for number in 0..<20 {
                     let query = "?timeout_ms=1000"
