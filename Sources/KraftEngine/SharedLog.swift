@@ -51,8 +51,6 @@ struct SharedLog {
     private(set) var firstSegment: UInt64
     private var preparedUpTo: UInt64
     private var askedUpTo: UInt64
-    /// A segment was asked for in this life.
-    private var hasPrepared = false
     private var dice: Dice
 
     private var blocks: [CachedBlock] = []
@@ -294,10 +292,7 @@ struct SharedLog {
             number: askedUpTo, nonce: nonce(of: askedUpTo), sizeBytes: limits.segmentSizeBytes,
             node: identity.node, store: identity.store, clusterID: identity.clusterID)
         preparation.recycles = recyclable.popLast()
-        // The first one of a life too: how full the segment before it is nobody knows, and a disk without
-        // space is found out by all nodes together then.
-        preparation.isUrgent = end.segment > preparedUpTo || !hasPrepared
-        hasPrepared = true
+        preparation.isUrgent = end.segment > preparedUpTo
         return preparation
     }
 
